@@ -1,0 +1,148 @@
+package tenant
+
+import "time"
+
+// Tenant is one tenant's document. Secrets stand in it only by reference: the name of a file.
+type Tenant struct {
+	ParticipantContextID string         `yaml:"participantContextId"` // as EDC knows it; [A-Za-z0-9._-]{1,64}
+	DID                  string         `yaml:"did"`                  // the DSP participant id
+	BPN                  string         `yaml:"bpn,omitempty"`
+	Suspended            bool           `yaml:"suspended,omitempty"` // a suspended tenant is answered like an unknown one
+	ControlPlane         ControlPlane   `yaml:"controlPlane"`
+	Auth                 Auth           `yaml:"auth"`
+	Buckets              []Bucket       `yaml:"buckets"`
+	Policies             []Policy       `yaml:"policies,omitempty"`
+	Publish              []PublishRule  `yaml:"publish,omitempty"`
+	Approve              Approve        `yaml:"approve,omitempty"`
+	Subscribe            []Subscription `yaml:"subscribe,omitempty"`
+	Sinks                []Sink         `yaml:"sinks,omitempty"`
+	Limits               Limits         `yaml:"limits,omitempty"`
+
+	file  string
+	lines map[string]int
+}
+
+// Dialect names the spelling that a control plane speaks.
+type Dialect string
+
+// The dialects, see the gateway's documentation. EDCV is the default.
+const (
+	EDCV   Dialect = "edc-v"    // EDC HEAD of August 2026: "profile"
+	EDC018 Dialect = "edc-0.18" // "transferType", "callbackAddress"
+	EDC017 Dialect = "edc-0.17" // as 0.18, participant ids swapped on start
+	EDC016 Dialect = "edc-0.16"
+	DPS10  Dialect = "dps-1.0"
+)
+
+// ControlPlane tells where the tenant's control plane is and how it speaks.
+type ControlPlane struct {
+	Dialect       Dialect   `yaml:"dialect,omitempty"`
+	ManagementURL string    `yaml:"managementUrl"`         // without /v5beta
+	SignalingURL  string    `yaml:"signalingUrl"`          // DPS callbacks go to <signalingUrl>/transfers/{id}/dataflow/…
+	IdentityURL   string    `yaml:"identityUrl,omitempty"` // Identity API
+	Profile       string    `yaml:"profile"`               // dataspace profile, e.g. http-dsp-profile-2025-1
+	Signaling     Signaling `yaml:"signaling"`
+}
+
+// Signaling tells how this data plane is registered and how the control plane's calls are authenticated.
+type Signaling struct {
+	DataplaneID string   `yaml:"dataplaneId,omitempty"` // default <participantContextId>-tidegate; global at EDC, so unique
+	Labels      []string `yaml:"labels,omitempty"`
+	// Authorization is the profile by which the control plane gets the tokens that it sends to us.
+	Authorization SignalingAuthorization `yaml:"authorization"`
+}
+
+// SignalingAuthorization is an oauth2_client_credentials profile and how its tokens are verified.
+type SignalingAuthorization struct {
+	Type             string `yaml:"type"` // oauth2_client_credentials, or "network" if the operator says that the network protects the calls
+	TokenEndpoint    string `yaml:"tokenEndpoint"`
+	ClientID         string `yaml:"clientId"`
+	ClientSecretFile string `yaml:"clientSecretFile"`
+	Issuer           string `yaml:"issuer"`
+	JWKSURL          string `yaml:"jwksUrl"`
+	Audience         string `yaml:"audience,omitempty"` // if set, tokens must name it
+	Subject          string `yaml:"subject,omitempty"`  // the sub that tokens must have; default clientId
+}
+
+// Auth is how the application gets tokens for the Management and the Identity API.
+type Auth struct {
+	Type             string   `yaml:"type"` // client_credentials or token_exchange
+	TokenEndpoint    string   `yaml:"tokenEndpoint"`
+	ClientID         string   `yaml:"clientId,omitempty"`         // client_credentials
+	ClientSecretFile string   `yaml:"clientSecretFile,omitempty"` // client_credentials
+	SubjectTokenFile string   `yaml:"subjectTokenFile,omitempty"` // token_exchange: the projected workload token, read anew each time
+	Audience         string   `yaml:"audience,omitempty"`         // token_exchange
+	Scopes           []string `yaml:"scopes,omitempty"`
+}
+
+// Bucket is a place for objects: a folder or a bucket of an object store.
+type Bucket struct {
+	Name            string `yaml:"name"`
+	URL             string `yaml:"url"`                       // file:///path or s3://bucket?region=…&endpoint=…
+	CredentialsFile string `yaml:"credentialsFile,omitempty"` // s3: lines accessKey=… and secretKey=…
+}
+
+// Policy is a named pair of ODRL policies that publish rules refer to.
+type Policy struct {
+	Name     string         `yaml:"name"`
+	Access   map[string]any `yaml:"access,omitempty"`   // who sees the offer; empty = everybody
+	Contract map[string]any `yaml:"contract,omitempty"` // the terms of use; empty = use is permitted
+}
+
+// PublishRule says which objects of a bucket are published and how. The first rule that matches an object counts.
+type PublishRule struct {
+	Name     string            `yaml:"name"`
+	Bucket   string            `yaml:"bucket"`
+	Prefix   string            `yaml:"prefix,omitempty"`
+	Exclude  []string          `yaml:"exclude,omitempty"` // path.Match patterns on the key's last segment
+	Policy   string            `yaml:"policy"`
+	Metadata map[string]string `yaml:"metadata,omitempty"` // extra asset properties; {key}, {name}, {bucket} are replaced
+}
+
+// Approve is the tenant's rules for negotiations, evaluated in order; the first that matches decides.
+type Approve struct {
+	Mode    string `yaml:"mode,omitempty"`    // veto (default) or watch
+	Default string `yaml:"default,omitempty"` // approve, reject or review (default) when no rule matches
+	Rules   []Rule `yaml:"rules,omitempty"`
+}
+
+// Rule is one rule of Approve. Variables of When: counterparty, claims, asset, offer, now; see docs.
+type Rule struct {
+	Name   string `yaml:"name"`
+	When   string `yaml:"when"` // CEL, of type bool
+	Then   string `yaml:"then"` // approve, reject or review
+	Reason string `yaml:"reason,omitempty"`
+}
+
+// Subscription keeps the tenant supplied with datasets of one counterparty.
+type Subscription struct {
+	Name         string       `yaml:"name"`
+	CounterParty CounterParty `yaml:"counterParty"`
+	Filter       string       `yaml:"filter,omitempty"` // CEL over dataset, of type bool; empty = all
+	Accept       string       `yaml:"accept,omitempty"` // CEL over offer and dataset, of type bool; empty = only offers without constraints
+	Sink         string       `yaml:"sink"`
+	Every        Duration     `yaml:"every,omitempty"` // least time between two looks at the catalog
+}
+
+// CounterParty is another participant.
+type CounterParty struct {
+	ID      string `yaml:"id"`
+	Address string `yaml:"address"` // its DSP URL, with participant context and profile
+}
+
+// Sink is where data that was pulled goes.
+type Sink struct {
+	Name   string `yaml:"name"`
+	Bucket string `yaml:"bucket"`
+	Prefix string `yaml:"prefix,omitempty"`
+}
+
+// Limits bound what one tenant may use; 0 = the gateway's default.
+type Limits struct {
+	ConcurrentStreams int   `yaml:"concurrentStreams,omitempty"`
+	RequestsPerSecond int   `yaml:"requestsPerSecond,omitempty"`
+	BytesPerSecond    int64 `yaml:"bytesPerSecond,omitempty"`
+}
+
+// Duration is a time.Duration spelled as "30s" in YAML.
+type Duration time.Duration
