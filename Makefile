@@ -1,0 +1,96 @@
+# Tidegate: every job of a developer and of CI is a target here. `make help` lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+GO       ?= go
+MODULES  := shared eventing dps-gateway functions infra
+PACKAGES := $(addsuffix /...,$(addprefix ./,$(MODULES)))
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS  := -s -w -X github.com/tidegate/tidegate/shared/version.Version=$(VERSION)
+BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -ldflags='$(LDFLAGS)'
+
+GOLANGCI_LINT_VERSION := v2.15.0
+VERSITYGW_VERSION     := v1.8.0
+
+FUNCTIONS := bucket-events asset-publisher negotiation-approver subscription-manager transfer-puller data-server
+PROGRAMS  := tidegate sandbox local-broker dps-gateway $(FUNCTIONS)
+
+export VERSITYGW := $(CURDIR)/.bin/versitygw
+
+##@ Use
+
+.PHONY: run
+run: build ## Start everything on this machine and tell the story of each file; Ctrl-C stops it. DIR=.run PORT=7400
+	@bin/tidegate run -dir $(or $(DIR),.run) -port $(or $(PORT),7400) $(ARGS)
+
+.PHONY: demo
+demo: build ## Run the main job without a person and compare every file. FILES=dir takes those files
+	@bin/tidegate demo $(if $(FILES),-files '$(FILES)') $(ARGS)
+
+##@ Build
+
+.PHONY: build
+build: $(addprefix bin/,$(PROGRAMS)) ## Build every program into bin/
+
+# Go knows best what has changed: each program is always handed to it, and is up to date in an instant.
+bin/tidegate bin/sandbox: bin/%: FORCE
+	@$(BUILD) -o $@ ./infra/cmd/$*
+bin/local-broker: FORCE
+	@$(BUILD) -o $@ ./eventing/cmd/local-broker
+bin/dps-gateway: FORCE
+	@$(BUILD) -o $@ ./dps-gateway/cmd/dps-gateway
+$(addprefix bin/,$(FUNCTIONS)): bin/%: FORCE
+	@$(BUILD) -o $@ ./functions/$*
+FORCE:
+
+.PHONY: generate
+generate: ## Make the generated files anew
+	@for m in $(MODULES); do (cd $$m && $(GO) generate ./...) || exit 1; done
+
+.PHONY: check-generate
+check-generate: generate ## Fail if a generated file or a go.mod is not what its tool writes
+	@for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) mod tidy -diff) || { echo "go.mod of $$m: run 'go mod tidy' there"; exit 1; }; done
+	@git diff --exit-code -- . || { echo "generated files differ: run 'make generate' and commit"; exit 1; }
+	@test -z "$$(git ls-files --others --exclude-standard)" || { git ls-files --others --exclude-standard; echo "generated files are not committed"; exit 1; }
+
+##@ Test
+
+.PHONY: test
+test: test-tools build ## Run all tests, with the race detector
+	$(GO) test -race -shuffle=on -timeout=20m $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: fuzz-short
+fuzz-short: ## Run every fuzz target for FUZZTIME (default 10s) each
+	@infra/scripts/fuzz.sh $(or $(FUZZTIME),10s) $(MODULES)
+
+.PHONY: bench
+bench: build test-tools bench-tools ## Measure: signaling, data endpoint beside nginx, cold starts, memory
+	@$(GO) run ./infra/cmd/bench $(ARGS)
+
+.PHONY: lint
+lint: .bin/golangci-lint ## Check style and known mistakes
+	@.bin/golangci-lint run $(PACKAGES)
+
+##@ Tools
+
+.PHONY: test-tools
+test-tools: .bin/versitygw ## Install what the tests need: redis-server, an S3 server
+	@infra/scripts/need.sh redis-server
+
+.PHONY: bench-tools
+bench-tools: ## Install what the benchmarks need: nginx, wrk
+	@infra/scripts/need.sh nginx wrk
+
+.bin/golangci-lint:
+	GOBIN=$(CURDIR)/.bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+.bin/versitygw:
+	GOBIN=$(CURDIR)/.bin $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
+
+.PHONY: clean
+clean: ## Remove what was built; .run, with its buckets, stays
+	rm -rf bin .bin
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
