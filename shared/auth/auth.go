@@ -1,13 +1,27 @@
-// Package auth gets and checks tokens: a token source per tenant for the APIs of the control plane, a verifier of signed
-// tokens by JWKS, and shared bearer secrets for calls inside the deployment.
+// Package auth gets and checks tokens. It has four parts, each usable alone:
+//
+//   - TokenSource: the bearer tokens of one tenant for the Management and the Identity API, by client credentials
+//     (RFC 6749, section 4.4) or by exchange of the workload's token (RFC 8693).
+//   - Verifier: checks JWTs that others signed, by their JWKS (RFC 7515, 7517, 7519).
+//   - Signer: signs our own JWTs, verifies them again, and publishes the keys.
+//   - SharedSecret: one bearer secret for calls inside the deployment.
+//
+// Secrets stand in files and are read anew when they are needed, so that they can be rotated without a restart. No error
+// of this package holds a secret or a token.
 package auth
 
 import (
 	"context"
 	"net/http"
-	"time"
 
+	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
+)
+
+// The types of a tenant's auth section.
+const (
+	TypeClientCredentials = "client_credentials"
+	TypeTokenExchange     = "token_exchange"
 )
 
 // TokenSource gives bearer tokens of one tenant.
@@ -18,54 +32,39 @@ type TokenSource interface {
 	Invalidate(token string)
 }
 
-// ForTenant returns the token source of a tenant's auth section: client_credentials or token_exchange (RFC 8693).
-func ForTenant(t *tenant.Tenant, hc *http.Client) (TokenSource, error) { panic("stub") }
-
-// Claims are the claims of a verified token.
-type Claims struct {
-	Issuer   string
-	Subject  string
-	Audience []string
-	ID       string // jti
-	Scope    string
-	Expiry   time.Time
-	IssuedAt time.Time
-	All      map[string]any
+// ForTenant returns the token source of a tenant's auth section: client_credentials or token_exchange (RFC 8693). It makes
+// no request and reads no file yet. Its error is a problem.Field error about the section. With hc nil a client of its own
+// is used; redirects are never followed, since they would carry the secret elsewhere.
+//
+// Errors of the source are of kind Unavailable if the token endpoint cannot be reached, is overloaded or fails, or a
+// secret's file cannot be read; Upstream if it refuses the client or its answer makes no sense. Both are worth a retry:
+// the secret is read anew each time, so a rotation mends a refusal.
+func ForTenant(t *tenant.Tenant, hc *http.Client) (TokenSource, error) {
+	g, err := grantOf(t, hc)
+	if err != nil {
+		return nil, err
+	}
+	return newSource(g.fetch), nil
 }
 
-// VerifierConfig says which tokens are good.
-type VerifierConfig struct {
-	Issuer   string        // required
-	JWKSURL  string        // required
-	Audience string        // "" = not checked
-	Leeway   time.Duration // for clocks that differ; default 30s
+func grantOf(t *tenant.Tenant, hc *http.Client) (*grant, error) {
+	if err := absoluteURL("auth.tokenEndpoint", t.Auth.TokenEndpoint); err != nil {
+		return nil, err
+	}
+	switch t.Auth.Type {
+	case TypeClientCredentials:
+		if t.Auth.ClientID == "" {
+			return nil, problem.Field("auth.clientId", "is missing: %s needs it", t.Auth.Type)
+		}
+		if t.Auth.ClientSecretFile == "" {
+			return nil, problem.Field("auth.clientSecretFile", "is missing: %s needs it", t.Auth.Type)
+		}
+		return clientCredentials(t.Auth, hc), nil
+	case TypeTokenExchange:
+		if t.Auth.SubjectTokenFile == "" {
+			return nil, problem.Field("auth.subjectTokenFile", "is missing: %s needs it", t.Auth.Type)
+		}
+		return tokenExchange(t.Auth, t.ParticipantContextID, hc), nil
+	}
+	return nil, problem.Field("auth.type", "is %q, want %s or %s", t.Auth.Type, TypeClientCredentials, TypeTokenExchange)
 }
-
-// Verifier checks signed JWTs by the keys of a JWKS, which it caches and reads anew when an unknown key id appears.
-type Verifier struct{}
-
-// NewVerifier returns a verifier; it reads no keys yet.
-func NewVerifier(cfg VerifierConfig, hc *http.Client) *Verifier { panic("stub") }
-
-// Verify checks signature, issuer, audience, expiry and issue time. Its error is of kind Unauthenticated if the token is at
-// fault, Unavailable if the keys can't be had.
-func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) { panic("stub") }
-
-// Bearer returns the token of an Authorization header, and whether there is one.
-func Bearer(h http.Header) (string, bool) { panic("stub") }
-
-// SharedSecret is a bearer secret read from a file: the first line is sent, every line is accepted, so that it can be
-// rotated. The file is read anew when it changes.
-type SharedSecret struct{}
-
-// NewSharedSecret reads the file; an error if it is missing, empty, or a line is shorter than 16 bytes.
-func NewSharedSecret(file string) (*SharedSecret, error) { panic("stub") }
-
-// Value is the secret to send.
-func (s *SharedSecret) Value() string { panic("stub") }
-
-// Check compares in constant time.
-func (s *SharedSecret) Check(token string) bool { panic("stub") }
-
-// Transport returns a RoundTripper that adds the secret as a bearer token.
-func (s *SharedSecret) Transport(base http.RoundTripper) http.RoundTripper { panic("stub") }

@@ -1,0 +1,185 @@
+package auth
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+const pemType = "PRIVATE KEY" // PKCS#8
+
+var ourAlgorithm = []jose.SignatureAlgorithm{jose.ES256}
+
+// Signer signs JWTs with an EC P-256 key (ES256) and verifies them again. With several keys the first signs and all
+// verify: to rotate, put the new key second and restart every replica, then first and restart, and remove the old one when
+// the last token that it signed has expired. Safe for concurrent use.
+type Signer struct {
+	signer jose.Signer
+	keys   map[string]*ecdsa.PublicKey // by key id
+	jwks   []byte
+}
+
+// LoadOrCreateSigningKey reads the PEM file (PKCS#8, EC P-256, one or several blocks). If there is none, it makes one with a
+// new key, readable for its owner only. Of several processes that make it at once, one wins and all get the same key.
+func LoadOrCreateSigningKey(file string) (*Signer, error) {
+	s, err := LoadSigningKey(file)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return s, err
+	}
+	if err := createSigningKey(file); err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	return LoadSigningKey(file)
+}
+
+// LoadSigningKey reads the PEM file as LoadOrCreateSigningKey does, but makes none.
+func LoadSigningKey(file string) (*Signer, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	keys, err := parseKeys(text)
+	if err != nil {
+		return nil, fmt.Errorf("signing key %s: %w", file, err)
+	}
+	return NewSigner(keys...)
+}
+
+// NewSigner returns a signer with keys of the curve P-256; the first signs, all verify.
+func NewSigner(keys ...*ecdsa.PrivateKey) (*Signer, error) {
+	if len(keys) == 0 {
+		return nil, errors.New("signer: no key")
+	}
+	s := &Signer{keys: map[string]*ecdsa.PublicKey{}}
+	var set jose.JSONWebKeySet
+	for i, k := range keys {
+		if k.Curve != elliptic.P256() {
+			return nil, fmt.Errorf("signer: key %d: its curve is %s, want P-256", i+1, k.Curve.Params().Name)
+		}
+		jwk := jose.JSONWebKey{Key: &k.PublicKey, Algorithm: string(jose.ES256), Use: "sig"}
+		sum, err := jwk.Thumbprint(crypto.SHA256)
+		if err != nil {
+			return nil, fmt.Errorf("signer: key %d: %w", i+1, err)
+		}
+		jwk.KeyID = base64.RawURLEncoding.EncodeToString(sum)
+		if _, twice := s.keys[jwk.KeyID]; twice {
+			continue
+		}
+		s.keys[jwk.KeyID] = &k.PublicKey
+		set.Keys = append(set.Keys, jwk)
+	}
+	var err error
+	s.signer, err = jose.NewSigner(
+		jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: keys[0], KeyID: set.Keys[0].KeyID}},
+		(&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return nil, fmt.Errorf("signer: %w", err)
+	}
+	if s.jwks, err = json.Marshal(set); err != nil {
+		return nil, fmt.Errorf("signer: %w", err)
+	}
+	return s, nil
+}
+
+// Sign returns a JWT of the claims; the caller sets them all, exp and iat too (as Unix seconds). Its header names the key by
+// its RFC 7638 thumbprint.
+func (s *Signer) Sign(claims map[string]any) (string, error) {
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("signing a token: %w", err)
+	}
+	jws, err := s.signer.Sign(payload)
+	if err != nil {
+		return "", fmt.Errorf("signing a token: %w", err)
+	}
+	return jws.CompactSerialize()
+}
+
+// Verify checks that one of our keys signed the token, and its times (without leeway: we wrote them by the same clock). The
+// caller checks issuer, audience and the rest. Its error is of kind Unauthenticated.
+func (s *Signer) Verify(token string) (*Claims, error) {
+	jws, err := parse(token, ourAlgorithm)
+	if err != nil {
+		return nil, err
+	}
+	key, ok := s.keys[jws.Signatures[0].Header.KeyID]
+	if !ok {
+		return nil, refused("it is signed by no key of ours")
+	}
+	payload, err := jws.Verify(key)
+	if err != nil {
+		return nil, refused("its signature does not hold")
+	}
+	return parseClaims(payload, time.Now(), clockStep)
+}
+
+// clockStep is what the clocks of our own replicas may differ by.
+const clockStep = time.Second
+
+// JWKS returns the public keys as a JWK set (RFC 7517). The caller must not change it.
+func (s *Signer) JWKS() []byte { return s.jwks }
+
+func parseKeys(text []byte) ([]*ecdsa.PrivateKey, error) {
+	var keys []*ecdsa.PrivateKey
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		if block.Type != pemType {
+			return nil, fmt.Errorf("block %d is a %q, want %q (PKCS#8)", len(keys)+1, block.Type, pemType)
+		}
+		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("block %d is no PKCS#8 key", len(keys)+1) // the cause may hold parts of the key
+		}
+		ec, ok := key.(*ecdsa.PrivateKey)
+		if !ok {
+			return nil, fmt.Errorf("block %d is a %T, want an EC key", len(keys)+1, key)
+		}
+		keys = append(keys, ec)
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("holds no PEM block")
+	}
+	return keys, nil
+}
+
+// createSigningKey writes the whole file under another name and links it in place, which fails if somebody was faster:
+// nobody ever reads half a key, and no key that is in use is replaced.
+func createSigningKey(file string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".signing-key-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }() // it has its place by then, or is of no use
+	err = errors.Join(pem.Encode(tmp, &pem.Block{Type: pemType, Bytes: der}), tmp.Sync(), tmp.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Link(tmp.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}

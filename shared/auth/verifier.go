@@ -1,0 +1,74 @@
+package auth
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// defaultLeeway is what clocks may differ by if the configuration does not say.
+const defaultLeeway = 30 * time.Second
+
+// algorithms are the signatures that a Verifier takes. There is no "none" and no HMAC: a public key must never be taken
+// for a shared secret.
+var algorithms = []jose.SignatureAlgorithm{
+	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA, jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
+}
+
+// VerifierConfig says which tokens are good.
+type VerifierConfig struct {
+	Issuer   string        // required
+	JWKSURL  string        // required
+	Audience string        // "" = not checked
+	Leeway   time.Duration // for clocks that differ; default 30s
+}
+
+// Verifier checks signed JWTs by the keys of a JWKS, which it caches and reads anew when an unknown key id appears.
+type Verifier struct {
+	cfg  VerifierConfig
+	keys *keySet
+}
+
+// NewVerifier returns a verifier; it reads no keys yet. With hc nil a client of its own is used.
+func NewVerifier(cfg VerifierConfig, hc *http.Client) *Verifier {
+	if cfg.Leeway <= 0 {
+		cfg.Leeway = defaultLeeway
+	}
+	return &Verifier{cfg: cfg, keys: newKeySet(cfg.JWKSURL, hc)}
+}
+
+// Verify checks signature, issuer, audience, expiry and issue time. Its error is of kind Unauthenticated if the token is at
+// fault, Unavailable (Timeout if ctx ended) if the keys can't be had.
+func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
+	jws, err := parse(token, algorithms)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := v.keys.verify(ctx, jws)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseClaims(payload, time.Now(), v.cfg.Leeway)
+	switch {
+	case err != nil:
+		return nil, err
+	case v.cfg.Issuer == "" || c.Issuer != v.cfg.Issuer:
+		return nil, refused("its issuer is another one")
+	case v.cfg.Audience != "" && !c.HasAudience(v.cfg.Audience):
+		return nil, refused("it is meant for another audience")
+	}
+	return c, nil
+}
+
+func parse(token string, algs []jose.SignatureAlgorithm) (*jose.JSONWebSignature, error) {
+	if len(token) > maxToken {
+		return nil, refused("it is over 16 KiB")
+	}
+	jws, err := jose.ParseSignedCompact(token, algs)
+	if err != nil || len(jws.Signatures) != 1 {
+		return nil, refused("it is no JWT with an accepted signature algorithm")
+	}
+	return jws, nil
+}
