@@ -33,6 +33,9 @@ type Dataset struct {
 	AccessPolicyID     string    `json:"accessPolicyId"` // ids at the control plane
 	ContractPolicyID   string    `json:"contractPolicyId"`
 	ContractDefinition string    `json:"contractDefinitionId"`
+	Terms              string    `json:"terms,omitempty"`    // digest of what the tenant's document said of the offer: another one means that it has changed
+	Replaces           string    `json:"replaces,omitempty"` // SHA256 of the version that was on offer before this one
+	CausedBy           string    `json:"causedBy,omitempty"` // id of the event that brought the control plane to this state; only its repetition is answered again
 }
 
 // Verdict is the outcome of a decision.
@@ -112,6 +115,13 @@ type Delivery struct {
 	Slices    int             `json:"slices"`
 	Done      bool            `json:"done"`
 	UpdatedAt time.Time       `json:"updatedAt"`
+
+	ETag        string    `json:"etag,omitempty"`        // the provider's strong entity tag of the bytes at the sink, for If-Range
+	ContentType string    `json:"contentType,omitempty"` // as the provider says
+	Resumed     bool      `json:"resumed,omitempty"`     // a partial object was continued
+	Attempts    int       `json:"attempts,omitempty"`    // refusals and broken promises of the provider in a row; bytes received set it to 0
+	LeaseOwner  string    `json:"leaseOwner,omitempty"`  // the invocation that is at work on this flow
+	LeaseUntil  time.Time `json:"leaseUntil,omitzero"`   // when the owner is taken for dead unless it has renewed
 }
 
 // SupplyID is the id of the supply record of a dataset under a subscription.
