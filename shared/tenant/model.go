@@ -1,10 +1,11 @@
 package tenant
 
-import "time"
+import "slices"
 
 // Tenant is one tenant's document. Secrets stand in it only by reference: the name of a file.
+// A Tenant is shared by all who read the registry: don't change it.
 type Tenant struct {
-	ParticipantContextID string         `yaml:"participantContextId"` // as EDC knows it; [A-Za-z0-9._-]{1,64}
+	ParticipantContextID string         `yaml:"participantContextId"` // as EDC knows it; [A-Za-z0-9._-]{1,64}, beginning with a letter or digit
 	DID                  string         `yaml:"did"`                  // the DSP participant id
 	BPN                  string         `yaml:"bpn,omitempty"`
 	Suspended            bool           `yaml:"suspended,omitempty"` // a suspended tenant is answered like an unknown one
@@ -144,5 +145,31 @@ type Limits struct {
 	BytesPerSecond    int64 `yaml:"bytesPerSecond,omitempty"`
 }
 
-// Duration is a time.Duration spelled as "30s" in YAML.
-type Duration time.Duration
+// Line returns the line of a field's path (like "approve.rules[2].when") in the document; 0 if it is not there.
+func (t *Tenant) Line(path string) int { return t.lines[path] }
+
+// File returns the file that the document was read from.
+func (t *Tenant) File() string { return t.file }
+
+// Bucket returns the bucket of a name.
+func (t *Tenant) Bucket(name string) (Bucket, bool) {
+	return find(t.Buckets, func(b Bucket) bool { return b.Name == name })
+}
+
+// Sink returns the sink of a name.
+func (t *Tenant) Sink(name string) (Sink, bool) {
+	return find(t.Sinks, func(s Sink) bool { return s.Name == name })
+}
+
+// Policy returns the policy of a name.
+func (t *Tenant) Policy(name string) (Policy, bool) {
+	return find(t.Policies, func(p Policy) bool { return p.Name == name })
+}
+
+func find[T any](list []T, match func(T) bool) (T, bool) {
+	if i := slices.IndexFunc(list, match); i >= 0 {
+		return list[i], true
+	}
+	var none T
+	return none, false
+}

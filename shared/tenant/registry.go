@@ -1,47 +1,157 @@
-// Package tenant reads the documents of tenants, checks them, and keeps the last good version of each in force.
 package tenant
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
 )
 
-// Registry holds the tenants of a folder: one YAML document a file (*.yaml), as a ConfigMap mounts them.
-type Registry struct{}
+// Registry holds the tenants of a folder: one YAML document a file (*.yaml, *.yml), as a ConfigMap mounts them. Reading
+// is free of locks and sees one consistent set; a Tenant that was read stays as it is when the folder changes.
+type Registry struct {
+	dir        string
+	log        zerolog.Logger
+	validators []Validator
+	current    atomic.Pointer[snapshot]
 
-// Validator is a further check of a document, e.g. that its rules compile. It returns nil or a problem.Field error whose
-// field is a path like "approve.rules[2].when": the registry adds the file and the line.
-type Validator func(*Tenant) error
+	reloading sync.Mutex // guards files and folderErr
+	files     map[string]*document
+	folderErr error
+}
+
+// snapshot is what readers see; it is never changed.
+type snapshot struct {
+	byID     map[string]*Tenant
+	all      []*Tenant
+	problems []error
+}
 
 // Open reads the folder. A broken document is logged, kept in Problems and left out; it stops no other tenant. The error is
 // about the folder itself.
-func Open(dir string, log zerolog.Logger, validators ...Validator) (*Registry, error) { panic("stub") }
+func Open(dir string, log zerolog.Logger, validators ...Validator) (*Registry, error) {
+	r := &Registry{dir: dir, log: log, validators: validators, files: map[string]*document{}}
+	if _, err := r.reload(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
 
-// Load reads one document, strictly: an unknown member, a wrong type, a missing or contradictory value is an error with
-// file, line and field.
-func Load(file string, validators ...Validator) (*Tenant, error) { panic("stub") }
+// OpenStrict reads the folder and fails if any document is broken; the error joins all faults of all documents. It is for
+// launchers, where a person stands by who can mend the document.
+func OpenStrict(dir string, validators ...Validator) (*Registry, error) {
+	r, err := Open(dir, zerolog.Nop(), validators...)
+	if err != nil {
+		return nil, err
+	}
+	if problems := r.Problems(); len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return r, nil
+}
 
 // Get returns a tenant in force; false for an unknown and for a suspended one.
-func (r *Registry) Get(participantContextID string) (*Tenant, bool) { panic("stub") }
+func (r *Registry) Get(participantContextID string) (*Tenant, bool) {
+	t, ok := r.current.Load().byID[participantContextID]
+	return t, ok
+}
 
-// All returns the tenants in force, in the order of their ids.
-func (r *Registry) All() []*Tenant { panic("stub") }
+// All returns the tenants in force, in the order of their ids. Suspended ones are not among them.
+func (r *Registry) All() []*Tenant { return slices.Clone(r.current.Load().all) }
 
 // Problems returns what is wrong with the documents now, one error a file.
-func (r *Registry) Problems() []error { panic("stub") }
+func (r *Registry) Problems() []error { return slices.Clone(r.current.Load().problems) }
 
-// Watch reads the folder again when it changes, until ctx ends. onChange (may be nil) is called after each change.
-func (r *Registry) Watch(ctx context.Context, every time.Duration, onChange func()) { panic("stub") }
+// Watch reads the folder again every so often (5s if every is 0 or less), until ctx ends. It compares content, so that it
+// sees the swap of links by which a ConfigMap is updated. After each change of the tenants in force or of the problems
+// it calls onChange (may be nil), one call at a time.
+func (r *Registry) Watch(ctx context.Context, every time.Duration, onChange func()) {
+	if every <= 0 {
+		every = 5 * time.Second
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		changed, err := r.reload()
+		if err != nil && changed {
+			r.log.Error().Err(err).Msg("the tenants' folder can't be read, the tenants in force stay")
+		}
+		if changed && onChange != nil {
+			onChange()
+		}
+	}
+}
 
-// Line returns the line of a field's path in the document; 0 if it is not there.
-func (t *Tenant) Line(path string) int { return t.lines[path] }
+// Reload reads the folder now and tells whether anything changed. The error is about the folder itself; the tenants in
+// force stay then.
+func (r *Registry) Reload() (bool, error) { return r.reload() }
 
-// File returns the file that the document was read from.
-func (t *Tenant) File() string { return t.file }
+func (r *Registry) reload() (bool, error) {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+	names, err := documents(r.dir)
+	if err != nil {
+		err = fmt.Errorf("tenants' folder: %w", err)
+		changed := r.folderErr == nil || r.folderErr.Error() != err.Error()
+		r.folderErr = err
+		if old := r.current.Load(); old != nil && changed {
+			r.publish()
+		}
+		return changed, err
+	}
+	changed := r.folderErr != nil
+	r.folderErr = nil
+	for name := range r.files {
+		if !slices.Contains(names, name) {
+			delete(r.files, name)
+			changed = true
+			r.log.Info().Str("file", name).Msg("tenant document removed")
+		}
+	}
+	for _, name := range names {
+		doc := r.files[name]
+		if doc == nil {
+			doc = &document{}
+			r.files[name] = doc
+			changed = true
+		}
+		if doc.load(name, r.validators) {
+			changed = true
+		}
+	}
+	if changed || r.current.Load() == nil {
+		r.settle(names)
+		r.publish()
+	}
+	return changed, nil
+}
 
-// Bucket, Sink and Policy find a named part.
-func (t *Tenant) Bucket(name string) (Bucket, bool) { panic("stub") }
-func (t *Tenant) Sink(name string) (Sink, bool)     { panic("stub") }
-func (t *Tenant) Policy(name string) (Policy, bool) { panic("stub") }
+// publish makes the state of the documents what readers see.
+func (r *Registry) publish() {
+	s := &snapshot{byID: map[string]*Tenant{}}
+	if r.folderErr != nil {
+		s.problems = append(s.problems, r.folderErr)
+	}
+	for _, name := range sortedNames(r.files) {
+		doc := r.files[name]
+		if err := doc.problem(); err != nil {
+			s.problems = append(s.problems, err)
+		}
+		if t := doc.inForce; t != nil && !t.Suspended {
+			s.byID[t.ParticipantContextID] = t
+			s.all = append(s.all, t)
+		}
+	}
+	slices.SortFunc(s.all, byID)
+	r.current.Store(s)
+}

@@ -1,0 +1,78 @@
+package tenant
+
+import (
+	"path/filepath"
+	"strings"
+)
+
+// Values that members have which a document leaves out.
+const (
+	DefaultProfile   = "http-dsp-profile-2025-1"
+	DefaultMode      = ModeVeto
+	DefaultVerdict   = Review
+	dataplaneSuffix  = "-tidegate"
+	scopeManageRead  = "management-api:read"
+	scopeManageWrite = "management-api:write"
+)
+
+// Modes of Approve.
+const (
+	ModeVeto  = "veto"  // the control plane asks before it answers the counterparty
+	ModeWatch = "watch" // the approver hears of the negotiation by an event, and terminates what it rejects
+)
+
+// Verdicts of Approve.
+const (
+	Approved = "approve"
+	Rejected = "reject"
+	Review   = "review" // a person decides
+)
+
+// Types of SignalingAuthorization.
+const (
+	SignalingOAuth2  = "oauth2_client_credentials"
+	SignalingNetwork = "network"
+)
+
+// Types of Auth.
+const (
+	AuthClientCredentials = "client_credentials"
+	AuthTokenExchange     = "token_exchange"
+)
+
+func setDefaults(t *Tenant) {
+	cp := &t.ControlPlane
+	fill(&cp.Dialect, EDCV)
+	fill(&cp.Profile, DefaultProfile)
+	if t.ParticipantContextID != "" {
+		fill(&cp.Signaling.DataplaneID, t.ParticipantContextID+dataplaneSuffix)
+	}
+	fill(&cp.Signaling.Authorization.Subject, cp.Signaling.Authorization.ClientID)
+	fill(&t.Approve.Mode, DefaultMode)
+	fill(&t.Approve.Default, DefaultVerdict)
+	if len(t.Auth.Scopes) == 0 {
+		t.Auth.Scopes = []string{scopeManageRead, scopeManageWrite}
+	}
+	cp.ManagementURL = strings.TrimRight(cp.ManagementURL, "/")
+	cp.SignalingURL = strings.TrimRight(cp.SignalingURL, "/")
+	cp.IdentityURL = strings.TrimRight(cp.IdentityURL, "/")
+}
+
+func fill[T ~string](v *T, def T) {
+	if *v == "" {
+		*v = def
+	}
+}
+
+// resolveFiles makes the names of secret files that are relative in the document relative to its folder.
+func (t *Tenant) resolveFiles(dir string) {
+	files := []*string{&t.ControlPlane.Signaling.Authorization.ClientSecretFile, &t.Auth.ClientSecretFile, &t.Auth.SubjectTokenFile}
+	for i := range t.Buckets {
+		files = append(files, &t.Buckets[i].CredentialsFile)
+	}
+	for _, f := range files {
+		if *f != "" && !filepath.IsAbs(*f) {
+			*f = filepath.Join(dir, *f)
+		}
+	}
+}
