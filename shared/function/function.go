@@ -1,53 +1,140 @@
-// Package function is the harness of every function: it receives CloudEvents over HTTP in binary, structured and batch mode,
-// checks them, runs a handler under a deadline, sends its reply, and drains on SIGTERM.
 package function
 
 import (
 	"context"
+	"net"
 	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/rs/zerolog"
+
+	"github.com/tidegate/tidegate/shared/auth"
+	"github.com/tidegate/tidegate/shared/gatewayapi"
+	"github.com/tidegate/tidegate/shared/problem"
+	"github.com/tidegate/tidegate/shared/telemetry"
+)
+
+// Bounds of calls that the harness makes. A caller's context bounds them further.
+const (
+	connectTimeout = 5 * time.Second
+	answerTimeout  = 30 * time.Second // until the header of an answer
+	gatewayTimeout = 30 * time.Second // of one call to the gateway's internal API, its body included
+	idleTimeout    = 60 * time.Second
 )
 
 // Handler does the function's one concern for one event. A non-nil reply goes back to the broker. An error's problem.Kind
 // decides whether the broker delivers the event again (problem.EventStatus). It must bear the same event twice, late and
-// out of order.
+// out of order. Its context ends at the delivery's deadline, when the caller gives up, and when the time to drain is over; it carries
+// the logger of the event (zerolog.Ctx) and its trace (telemetry.FromContext).
 type Handler func(ctx context.Context, e *event.Event) (*event.Event, error)
 
-// Config is the environment of every function.
-type Config struct {
-	Port          int           `env:"PORT" envDefault:"8080"`
-	Host          string        `env:"HOST"`                         // "" = all interfaces, as Knative wants it; 127.0.0.1 on one machine
-	Sink          string        `env:"K_SINK"`                       // where Publish sends events: the broker
-	GatewayURL    string        `env:"GATEWAY_URL,required"`         // the gateway's internal listener
-	TokenFile     string        `env:"INTERNAL_TOKEN_FILE,required"` // the bearer secret of calls inside the deployment
-	TenantsDir    string        `env:"TENANTS_DIR,required"`
-	MaxEventBytes int64         `env:"MAX_EVENT_BYTES" envDefault:"1048576"`
-	Deadline      time.Duration `env:"EVENT_DEADLINE" envDefault:"55s"` // of one event; below the Trigger's timeout
-	DrainTime     time.Duration `env:"DRAIN_TIME" envDefault:"4s"`
-	LogLevel      string        `env:"LOG_LEVEL" envDefault:"info"`
+// Service is a running function.
+type Service struct {
+	name       string
+	cfg        Config
+	log        zerolog.Logger
+	secret     *auth.SharedSecret
+	extensions map[string]string // of K_CE_OVERRIDES
+	mux        *http.ServeMux
+	draining   atomic.Bool
+
+	outside *http.Client // control planes, peers, back ends
+	inside  *http.Client // the deployment: bears the internal token
+	gateway *gatewayapi.Client
 }
 
-// Service is a running function.
-type Service struct{}
-
 // New makes a service: it opens nothing but its configuration's files. name is the function's name, as in its manifest.
-func New(name string, cfg Config, log zerolog.Logger) (*Service, error) { panic("stub") }
+func New(name string, cfg Config, log zerolog.Logger) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, problem.New(problem.Invalid, "%w", err)
+	}
+	secret, err := auth.NewSharedSecret(cfg.TokenFile)
+	if err != nil {
+		return nil, problem.New(problem.Invalid, "INTERNAL_TOKEN_FILE: %w", err)
+	}
+	extensions, err := overrides(cfg.CEOverrides)
+	if err != nil {
+		return nil, problem.New(problem.Invalid, "K_CE_OVERRIDES: %w", err)
+	}
+	s := &Service{
+		name: name, cfg: cfg, secret: secret, extensions: extensions, mux: http.NewServeMux(),
+		log:     log.With().Str("function", name).Logger(),
+		outside: &http.Client{Transport: telemetry.Transport(newTransport(http.ProxyFromEnvironment))},
+		inside: &http.Client{
+			Transport: secret.Transport(telemetry.Transport(newTransport(nil))),
+			// The token goes to whom it was meant for and not where an answer points.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+	s.gateway = gatewayapi.NewClient(cfg.GatewayURL, &http.Client{
+		Transport: s.inside.Transport, CheckRedirect: s.inside.CheckRedirect, Timeout: gatewayTimeout,
+	})
+	s.mux.HandleFunc("GET /healthz", s.health)
+	s.mux.HandleFunc("GET /readyz", s.health)
+	return s, nil
+}
+
+func newTransport(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
+	return &http.Transport{
+		Proxy:                 proxy,
+		DialContext:           (&net.Dialer{Timeout: connectTimeout}).DialContext,
+		TLSHandshakeTimeout:   connectTimeout,
+		ResponseHeaderTimeout: answerTimeout,
+		ExpectContinueTimeout: time.Second,
+		IdleConnTimeout:       idleTimeout,
+		MaxIdleConnsPerHost:   32,
+		ForceAttemptHTTP2:     true,
+	}
+}
 
 // HandleEvents serves POST / with the handler. Every caller must present the internal token.
-func (s *Service) HandleEvents(h Handler) { panic("stub") }
+func (s *Service) HandleEvents(h Handler) {
+	s.Handle("POST /{$}", &receiver{service: s, handler: h})
+}
 
 // Handle serves a further route, e.g. "POST /decide", behind the internal token.
-func (s *Service) Handle(pattern string, h http.Handler) { panic("stub") }
+func (s *Service) Handle(pattern string, h http.Handler) {
+	s.HandleOpen(pattern, s.authenticated(h))
+}
 
 // HandleOpen serves a route with its own authentication, e.g. notifications of a storage provider.
-func (s *Service) HandleOpen(pattern string, h http.Handler) { panic("stub") }
+func (s *Service) HandleOpen(pattern string, h http.Handler) {
+	s.mux.Handle(pattern, s.guarded(h))
+}
 
-// Publish sends an event to the broker and returns when the broker has accepted it. Passing failures are retried within
-// ctx's deadline.
-func (s *Service) Publish(ctx context.Context, e *event.Event) error { panic("stub") }
+// Gateway is the gateway's internal API, authenticated.
+func (s *Service) Gateway() *gatewayapi.Client { return s.gateway }
 
-// Run serves until ctx ends, then drains: health turns to 503, running handlers end, the listener closes.
-func (s *Service) Run(ctx context.Context) error { panic("stub") }
+// HTTPClient is for calls that leave the deployment: it bounds the time until an answer begins and passes the trace on. It
+// bears no token, and only the request's context bounds the reading of a body.
+func (s *Service) HTTPClient() *http.Client { return s.outside }
+
+// Logger is the service's logger, for what belongs to no event.
+func (s *Service) Logger() *zerolog.Logger { return &s.log }
+
+// health answers probes: 200 while the service takes work, 503 when it drains.
+func (s *Service) health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	if s.draining.Load() {
+		http.Error(w, "draining", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n")) // a probe that went away needs no answer
+}
+
+// authenticated lets pass who presents the internal token.
+func (s *Service) authenticated(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, ok := auth.Bearer(r.Header)
+		if !ok || !s.secret.Check(token) {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="`+strings.ReplaceAll(s.name, `"`, "")+`"`)
+			problem.Write(w, &s.log, http.StatusUnauthorized, problem.New(problem.Unauthenticated, "the bearer token of the deployment is expected"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,202 @@
+package function
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/rs/zerolog"
+
+	"github.com/tidegate/tidegate/shared/problem"
+	"github.com/tidegate/tidegate/shared/telemetry"
+)
+
+// replyTimeout bounds the time that a caller has for taking the answer.
+const replyTimeout = 30 * time.Second
+
+// receiver serves deliveries of the broker with a handler.
+type receiver struct {
+	service *Service
+	handler Handler
+}
+
+func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := rc.service
+	d, code, err := receive(w, r, s.cfg.MaxEventBytes)
+	if err != nil {
+		s.log.Warn().Err(err).Int("status", code).Str("outcome", "refused").Msg("delivery refused")
+		problem.Write(w, &s.log, code, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Deadline)
+	defer cancel()
+
+	var res result
+	if d.batch {
+		res = rc.handleBatch(ctx, r.Header, d.events)
+	} else {
+		res = rc.handle(ctx, r.Header, &d.events[0])
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Now().Add(replyTimeout)) // not supported by a writer of tests: then nothing bounds it
+	switch {
+	case res.err != nil:
+		problem.Write(w, &res.log, res.status, res.err)
+	case res.reply != nil:
+		if err := writeReply(w, res.reply); err != nil {
+			res.log.Warn().Err(err).Msg("the reply could not be sent, the event will come again")
+		}
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+	_ = control.Flush()
+	_ = control.SetWriteDeadline(time.Time{}) // the next request on the connection has its own time
+}
+
+// handleBatch handles a batch in order. One bad event does not keep the others from being handled, and a passing failure of
+// one brings the whole batch again: the result is the worst of all.
+func (rc *receiver) handleBatch(ctx context.Context, header http.Header, events []event.Event) result {
+	worst := result{log: rc.service.log}
+	for i := range events {
+		res := rc.handle(ctx, header, &events[i])
+		if res.err == nil && res.reply != nil {
+			if err := rc.service.Publish(res.ctx, res.reply); err != nil {
+				res.status, res.err = problem.EventStatus(err), err
+			}
+		}
+		if res.status > worst.status {
+			worst = res
+		}
+	}
+	worst.reply = nil // each has been published
+	return worst
+}
+
+// result is what came of one event. status is 0 if all is well.
+type result struct {
+	ctx    context.Context //nolint:containedctx // the reply is published under the trace of its event
+	log    zerolog.Logger
+	reply  *event.Event
+	status int
+	err    error
+}
+
+// handle runs the handler on one event and writes its log line, but for a failure: that line is problem.Write's.
+func (rc *receiver) handle(ctx context.Context, header http.Header, e *event.Event) result {
+	start := time.Now()
+	trace := traceOf(header, e)
+	log := rc.service.eventLogger(e, trace)
+	ctx = telemetry.NewContext(log.WithContext(withCause(ctx, e)), trace)
+
+	reply, err := rc.call(ctx, e)
+	if err == nil && reply != nil {
+		reply, err = rc.service.prepare(ctx, reply)
+	}
+	duration := time.Since(start)
+	if err == nil {
+		done := log.Info().Dur("duration", duration).Str("outcome", "done")
+		if reply != nil {
+			done = done.Str("reply_type", reply.Type()).Str("reply_id", reply.ID())
+		}
+		done.Msg("event handled")
+		return result{ctx: ctx, log: log, reply: reply}
+	}
+	status := problem.EventStatus(err)
+	if status < http.StatusInternalServerError {
+		log.Warn().Err(err).Int("status", status).Dur("duration", duration).Str("outcome", "refused").Msg("event refused")
+		return result{ctx: ctx, log: log, status: status, err: err}
+	}
+	return result{ctx: ctx, log: log.With().Dur("duration", duration).Str("outcome", "failed").Logger(), status: status, err: err}
+}
+
+// call runs the handler; a panic is an error of kind Internal. An error of the context's end is a passing failure, however
+// the handler spelt it.
+func (rc *receiver) call(ctx context.Context, e *event.Event) (reply *event.Event, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, problem.Wrap(problem.Unavailable, err, "there was no time left for the event")
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			reply, err = nil, panicError(p)
+		}
+	}()
+	reply, err = rc.handler(ctx, e)
+	if err != nil && ctx.Err() != nil && problem.Is(err, problem.Internal) {
+		err = problem.Wrap(problem.Unavailable, err, "the event could not be handled in time")
+	}
+	return reply, err
+}
+
+func (s *Service) eventLogger(e *event.Event, trace telemetry.Trace) zerolog.Logger {
+	c := s.log.With().Str("ce_id", e.ID()).Str("ce_type", e.Type()).Str("ce_source", e.Source()).Str("trace_id", trace.TraceID)
+	if v := participantContext(e); v != "" {
+		c = c.Str("participant_context_id", v)
+	}
+	if v := e.Subject(); v != "" {
+		c = c.Str("ce_subject", v)
+		if strings.HasPrefix(e.Type(), "io.tidegate.dataflow.") || strings.HasPrefix(e.Type(), "io.tidegate.transfer.") {
+			c = c.Str("process_id", v)
+		}
+	}
+	return c.Logger()
+}
+
+func panicError(p any) error {
+	return problem.Wrap(problem.Internal, fmt.Errorf("panic: %v\n%s", p, debug.Stack()), "panic")
+}
+
+// guarded turns a panic of a route into a 503, or cuts the connection if the answer has begun already: a caller must not
+// take the part for the whole.
+func (s *Service) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tracked := &trackedWriter{ResponseWriter: w}
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			if p == http.ErrAbortHandler { //nolint:errorlint // net/http itself compares the value that was thrown
+				panic(p)
+			}
+			err := panicError(p)
+			if tracked.begun {
+				s.log.Error().Err(err).Str("path", r.URL.Path).Msg("a route failed in the middle of its answer")
+				panic(http.ErrAbortHandler)
+			}
+			problem.Write(w, &s.log, http.StatusServiceUnavailable, err)
+		}()
+		next.ServeHTTP(tracked, r)
+	})
+}
+
+// trackedWriter knows whether the answer has begun.
+type trackedWriter struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (w *trackedWriter) WriteHeader(code int) {
+	if code >= http.StatusOK {
+		w.begun = true
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *trackedWriter) Write(b []byte) (int, error) {
+	w.begun = true
+	return w.ResponseWriter.Write(b)
+}
+
+// ReadFrom keeps the server's way of sending files without copying them.
+func (w *trackedWriter) ReadFrom(r io.Reader) (int64, error) {
+	w.begun = true
+	return io.Copy(w.ResponseWriter, r)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *trackedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
