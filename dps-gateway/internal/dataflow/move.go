@@ -1,0 +1,222 @@
+package dataflow
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
+	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
+	"github.com/tidegate/tidegate/eventing/catalogue"
+	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/gatewayapi"
+	"github.com/tidegate/tidegate/shared/problem"
+)
+
+// meaning is what the fingerprint of a short message is made of.
+type meaning struct {
+	Signal      flowstore.Signal
+	Reason      string
+	DataAddress *dps.DataAddress
+}
+
+// Started takes the provider's address and starts a consumer's flow (DataFlowStartedNotificationMessage).
+func (s *Service) Started(ctx context.Context, c Call, m *dps.StartedNotificationMessage) (Answer, error) {
+	if err := s.validAddress(m.DataAddress); err != nil {
+		return nil, err
+	}
+	t, err := s.move(c, flowstore.NotifyOn, m.MessageID, meaning{DataAddress: m.DataAddress}, dps.Started, allowedFrom[dps.SignalStarted])
+	if err != nil {
+		return nil, err
+	}
+	t.Role, t.Direction, t.Address = dps.Consumer, dps.Pull, m.DataAddress
+	t.Effects = []flowstore.Effect{event(catalogue.DataFlowStarted)}
+	return s.apply(ctx, t)
+}
+
+// Suspend stops a started flow. Its access token is good no more; open streams are cut.
+func (s *Service) Suspend(ctx context.Context, c Call, m *dps.SuspendMessage) (Answer, error) {
+	t, err := s.move(c, flowstore.Suspend, m.MessageID, meaning{Reason: m.Reason}, dps.Suspended, allowedFrom[dps.SignalSuspend])
+	if err != nil {
+		return nil, err
+	}
+	t.Reason, t.DropToken = m.Reason, true
+	t.Effects = []flowstore.Effect{event(catalogue.DataFlowSuspended)}
+	return s.apply(ctx, t)
+}
+
+// Resume starts a suspended flow again. A provider's answer holds a fresh address, without which EDC loses the transfer; a
+// consumer takes the one of the message, if there is one. It takes two round trips, the others one: what the token is bound
+// to must be read first.
+func (s *Service) Resume(ctx context.Context, c Call, m *dps.ResumeMessage) (Answer, error) {
+	if m.DataAddress != nil {
+		if err := s.validAddress(m.DataAddress); err != nil {
+			return nil, err
+		}
+	}
+	f, ok, err := s.store.GetOnce(ctx, c.ParticipantContextID, c.DataFlowID, c.Once)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, ErrTokenReused
+	}
+	c.Once = nil
+	t, err := s.move(c, flowstore.Resume, m.MessageID, meaning{DataAddress: m.DataAddress}, dps.Started, allowedFrom[dps.SignalResume])
+	if err != nil {
+		return nil, err
+	}
+	t.Role = f.Role
+	t.Effects = []flowstore.Effect{event(catalogue.DataFlowResumed)}
+	if f.Role == dps.Consumer {
+		t.Address = m.DataAddress
+		return s.apply(ctx, t)
+	}
+	if m.DataAddress != nil {
+		return nil, problem.Field("dataAddress", "must be absent: the provider's data plane supplies the address")
+	}
+	addr, tokenID, err := s.issuer.Issue(ctx, grantOf(f))
+	if err != nil {
+		return nil, err
+	}
+	t.TokenID = tokenID
+	t.Decided = &flowstore.Decided{AgreementID: f.AgreementID, DatasetID: f.DatasetID}
+	if t.Answer, err = statusAnswer(c.DataFlowID, dps.Started, addr); err != nil {
+		return nil, err
+	}
+	return s.apply(ctx, t)
+}
+
+// Terminate ends a flow for good.
+func (s *Service) Terminate(ctx context.Context, c Call, m *dps.TerminateMessage) (Answer, error) {
+	t, err := s.move(c, flowstore.Terminate, m.MessageID, meaning{Reason: m.Reason}, dps.Terminated, allowedFrom[dps.SignalTerminate])
+	if err != nil {
+		return nil, err
+	}
+	t.Reason, t.DropToken, t.DropAddress = m.Reason, true, true
+	t.Effects = []flowstore.Effect{event(catalogue.DataFlowTerminated)}
+	return s.apply(ctx, t)
+}
+
+// Completed is the control plane's word that all data has been moved. On a flow that a function completed before, it is
+// no news.
+func (s *Service) Completed(ctx context.Context, c Call, messageID string) (Answer, error) {
+	t, err := s.move(c, flowstore.Completed, messageID, meaning{}, dps.Completed, allowedFrom[dps.SignalCompleted])
+	if err != nil {
+		return nil, err
+	}
+	t.DropToken, t.DropAddress = true, true
+	t.Effects = []flowstore.Effect{event(catalogue.DataFlowCompleted)}
+	r, err := s.store.Apply(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if r.Outcome == flowstore.WrongState && r.State == dps.Completed {
+		return t.Answer, nil
+	}
+	return r.Answer, refusal(r, t.Signal, t.DataFlowID)
+}
+
+// Status reads a flow for the control plane.
+func (s *Service) Status(ctx context.Context, c Call) (*dps.StatusResponseMessage, error) {
+	f, ok, err := s.store.GetOnce(ctx, c.ParticipantContextID, c.DataFlowID, c.Once)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, ErrTokenReused
+	}
+	return &dps.StatusResponseMessage{DataFlowID: f.DataFlowID, State: f.State}, nil
+}
+
+// Complete is a function's word that all data has been moved: the control plane is told. Saying it twice is no error.
+func (s *Service) Complete(ctx context.Context, pc, id string) error {
+	t, err := s.move(Call{ParticipantContextID: pc, DataFlowID: id}, flowstore.Complete, "", meaning{}, dps.Completed, allowedFrom[dps.ReportCompleted])
+	if err != nil {
+		return err
+	}
+	t.DropToken, t.DropAddress = true, true
+	t.Effects = []flowstore.Effect{event(catalogue.DataFlowCompleted), callback(outbox.CallbackCompleted)}
+	r, err := s.store.Apply(ctx, t)
+	if err != nil {
+		return err
+	}
+	if r.Outcome == flowstore.WrongState && r.State == dps.Completed {
+		return nil
+	}
+	return conflict(refusal(r, t.Signal, id))
+}
+
+// Errored is a function's word that a flow can't go on. The flow keeps its state (DPS 1.0: errored changes none): the
+// control plane is told, and since EDC only logs that, is asked to terminate the transfer, which then terminates the flow.
+// On a flow that has been terminated meanwhile there is nothing to do.
+func (s *Service) Errored(ctx context.Context, pc, id, reason string) error {
+	t, err := s.move(Call{ParticipantContextID: pc, DataFlowID: id}, flowstore.Errored, "", meaning{Reason: reason}, "", allowedFrom[dps.SignalTerminate])
+	if err != nil {
+		return err
+	}
+	t.Reason = reason
+	t.Effects = []flowstore.Effect{callback(outbox.CallbackErrored), {Lane: outbox.LaneTerminate}}
+	r, err := s.store.Apply(ctx, t)
+	if err != nil {
+		return err
+	}
+	if r.Outcome == flowstore.WrongState && r.State == dps.Terminated {
+		return nil
+	}
+	return conflict(refusal(r, t.Signal, id))
+}
+
+// Get reads a flow.
+func (s *Service) Get(ctx context.Context, pc, id string) (*gatewayapi.Flow, error) {
+	f, err := s.store.Get(ctx, pc, id)
+	if err != nil {
+		return nil, err
+	}
+	return &f.Flow, nil
+}
+
+// List returns a page of the flows that are not terminal.
+func (s *Service) List(ctx context.Context, pc, after string, limit int) (gatewayapi.Page[gatewayapi.Flow], error) {
+	return s.store.List(ctx, pc, after, limit)
+}
+
+// Address reads the data address of a flow, a secret.
+func (s *Service) Address(ctx context.Context, pc, id string) (*dps.DataAddress, error) {
+	return s.store.Address(ctx, pc, id)
+}
+
+func (s *Service) move(c Call, signal flowstore.Signal, messageID string, m meaning, to dps.State, from []dps.State) (*flowstore.Transition, error) {
+	m.Signal = signal
+	print, err := fingerprint(m)
+	if err != nil {
+		return nil, err
+	}
+	t := s.transition(c, signal, messageID, print)
+	t.From, t.To = from, to
+	if to != "" {
+		if t.Answer, err = statusAnswer(c.DataFlowID, to, nil); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+func (s *Service) apply(ctx context.Context, t *flowstore.Transition) (Answer, error) {
+	r, err := s.store.Apply(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return r.Answer, refusal(r, t.Signal, t.DataFlowID)
+}
+
+// conflict turns "wrong state", which DPS answers with 400, into what the internal API calls a conflict.
+func conflict(err error) error {
+	if e, ok := errors.AsType[*problem.Error](err); ok && e.Field == "state" {
+		return &problem.Error{Kind: problem.Conflict, Field: e.Field, Message: e.Message}
+	}
+	return err
+}
+
+func (s *Service) validAddress(a *dps.DataAddress) error {
+	return dps.ValidateAddress(a, dps.ProfileHTTPPull, s.opts.AllowHTTP)
+}

@@ -1,0 +1,103 @@
+// Package dataflow is what the gateway does with a data flow: the signals of Data Plane Signaling (DPS 1.0, state machine)
+// and the words of functions, without HTTP. Every signal is answered synchronously, since EDC-V never finishes an
+// asynchronous prepare or start.
+//
+// Idempotence: a repeated signal gives the first answer and has no second effect, see flowstore.
+package dataflow
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
+	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/gatewayapi"
+)
+
+// Grant says what an access token is for.
+type Grant struct {
+	ParticipantContextID string
+	DataFlowID           string
+	AgreementID          string
+	DatasetID            string
+	CounterPartyID       string
+	Profile              string
+}
+
+// AddressIssuer makes the data address of a provider's pull flow: the endpoint, and an access token for it. It keeps nothing:
+// a token is good while the live flow names its id.
+type AddressIssuer interface {
+	Issue(ctx context.Context, g Grant) (addr *dps.DataAddress, tokenID string, err error)
+}
+
+// Decider makes the decision on an agreement that has none yet, and has recorded it when it returns.
+type Decider interface {
+	Decide(ctx context.Context, req gatewayapi.DecideRequest) (gatewayapi.Decision, error)
+}
+
+// Options are settings of a Service.
+type Options struct {
+	AllowHTTP     bool          // accept data addresses that are not https; for development
+	DecideTimeout time.Duration // how long a provider's start waits for a decision
+	Now           func() time.Time
+}
+
+// Service moves data flows.
+type Service struct {
+	store   flowstore.Store
+	issuer  AddressIssuer
+	decider Decider
+	opts    Options
+}
+
+// New returns a service.
+func New(store flowstore.Store, issuer AddressIssuer, decider Decider, opts Options) *Service {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.DecideTimeout <= 0 {
+		opts.DecideTimeout = 10 * time.Second
+	}
+	return &Service{store: store, issuer: issuer, decider: decider, opts: opts}
+}
+
+// Call is who signals what about: the tenant, the flow, and the token's mark.
+type Call struct {
+	ParticipantContextID string
+	DataFlowID           string // equals the process id
+	Once                 *flowstore.Once
+}
+
+// allowedFrom holds allowed of every signal to a flow that exists.
+var allowedFrom = func() map[dps.Signal][]dps.State {
+	m := map[dps.Signal][]dps.State{}
+	for _, signal := range []dps.Signal{
+		dps.SignalStarted, dps.SignalSuspend, dps.SignalResume, dps.SignalTerminate, dps.SignalCompleted, dps.ReportCompleted,
+	} {
+		m[signal] = allowed(signal)
+	}
+	return m
+}()
+
+// allowed are the states out of which the state machine lets a signal lead, for the one role or the other.
+func allowed(signal dps.Signal) []dps.State {
+	var from []dps.State
+	for _, state := range []dps.State{
+		dps.Initialized, dps.Preparing, dps.Prepared, dps.Starting, dps.Started, dps.Suspended, dps.Completed, dps.Terminated,
+	} {
+		for _, role := range []dps.Role{dps.Consumer, dps.Provider} {
+			if _, err := dps.Transition(state, role, dps.Pull, signal); err == nil && !slices.Contains(from, state) {
+				from = append(from, state)
+			}
+		}
+	}
+	return from
+}
+
+func (s *Service) transition(c Call, signal flowstore.Signal, messageID, fingerprint string) *flowstore.Transition {
+	return &flowstore.Transition{
+		ParticipantContextID: c.ParticipantContextID, DataFlowID: c.DataFlowID, Once: c.Once,
+		Signal: signal, MessageID: messageID, Fingerprint: fingerprint, Now: s.opts.Now(),
+	}
+}

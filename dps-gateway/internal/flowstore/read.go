@@ -1,0 +1,199 @@
+package flowstore
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
+	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/gatewayapi"
+	"github.com/tidegate/tidegate/shared/problem"
+)
+
+//go:embed getonce.lua
+var getOnceSource string
+
+var getOnceScript = redis.NewScript(getOnceSource)
+
+// The fields of a flow that reads need. Data address and remembered answers are not among them.
+var (
+	viewFields = []string{
+		"state", "rev", "role", "dir", "prof", "pid", "cp", "dsc", "agr", "ds", "claims", "labels", "meta", "reason", "cre", "upd",
+		"tok", "cb",
+	}
+	liveFields = []string{"state", "rev", "role", "dir", "prof", "tok", "agr", "ds", "dsver", "cp"}
+)
+
+// Get implements Store.
+func (s *Redis) Get(ctx context.Context, pc, id string) (*Flow, error) {
+	v, err := s.rdb.HMGet(ctx, keys.Flow(pc, id), viewFields...).Result()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return flowOf(pc, id, v)
+}
+
+// GetOnce implements Store.
+func (s *Redis) GetOnce(ctx context.Context, pc, id string, once *Once) (*Flow, bool, error) {
+	if once == nil {
+		f, err := s.Get(ctx, pc, id)
+		return f, true, err
+	}
+	args := []any{once.Request, max(once.TTL.Milliseconds(), 1)}
+	for _, f := range viewFields {
+		args = append(args, f)
+	}
+	v, err := getOnceScript.Run(ctx, s.rdb, []string{keys.Flow(pc, id), keys.TokenID(pc, once.TokenID)}, args...).Slice()
+	if err != nil {
+		return nil, false, unavailable(err)
+	}
+	if len(v) == 0 {
+		return nil, false, nil
+	}
+	f, err := flowOf(pc, id, v)
+	return f, true, err
+}
+
+// Address implements Store.
+func (s *Redis) Address(ctx context.Context, pc, id string) (*dps.DataAddress, error) {
+	raw, err := s.rdb.HGet(ctx, keys.Flow(pc, id), "addr").Bytes()
+	if err == redis.Nil { //nolint:errorlint // go-redis documents Nil as a plain sentinel
+		return nil, problem.New(problem.NotFound, "no data address of a data flow %q", id)
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	var a dps.DataAddress
+	if err := json.Unmarshal(raw, &a); err != nil {
+		return nil, problem.Wrap(problem.Internal, err, "the stored data address")
+	}
+	return &a, nil
+}
+
+// List implements Store. The index and the flows are read in one round trip each.
+func (s *Redis) List(ctx context.Context, pc, after string, limit int) (gatewayapi.Page[gatewayapi.Flow], error) {
+	page := gatewayapi.Page[gatewayapi.Flow]{Items: []gatewayapi.Flow{}}
+	low := "-"
+	if after != "" {
+		low = "(" + after
+	}
+	ids, err := s.rdb.ZRangeByLex(ctx, keys.Flows(pc), &redis.ZRangeBy{Min: low, Max: "+", Count: int64(limit)}).Result()
+	if err != nil {
+		return page, unavailable(err)
+	}
+	if len(ids) == 0 {
+		return page, nil
+	}
+	found := make([]*redis.SliceCmd, len(ids))
+	if _, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, id := range ids {
+			found[i] = p.HMGet(ctx, keys.Flow(pc, id), viewFields...)
+		}
+		return nil
+	}); err != nil {
+		return page, unavailable(err)
+	}
+	for i, id := range ids {
+		f, err := flowOf(pc, id, found[i].Val())
+		if problem.Is(err, problem.NotFound) || (err == nil && f.State.Terminal()) {
+			continue // it ended in between
+		}
+		if err != nil {
+			return page, err
+		}
+		page.Items = append(page.Items, f.Flow)
+	}
+	if len(ids) == limit {
+		page.Next = ids[len(ids)-1]
+	}
+	return page, nil
+}
+
+// Live implements Store.
+func (s *Redis) Live(ctx context.Context, pc, id string) (LiveFlow, error) {
+	v, err := s.rdb.HMGet(ctx, keys.Flow(pc, id), liveFields...).Result()
+	if err != nil {
+		return LiveFlow{}, unavailable(err)
+	}
+	l := liveOf(v)
+	if l.State == "" {
+		return LiveFlow{}, unknown(id)
+	}
+	return l, nil
+}
+
+// LiveMany implements Store.
+func (s *Redis) LiveMany(ctx context.Context, refs []Ref) ([]LiveFlow, error) {
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	found := make([]*redis.SliceCmd, len(refs))
+	if _, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, r := range refs {
+			found[i] = p.HMGet(ctx, keys.Flow(r.ParticipantContextID, r.DataFlowID), liveFields...)
+		}
+		return nil
+	}); err != nil {
+		return nil, unavailable(err)
+	}
+	out := make([]LiveFlow, len(refs))
+	for i, c := range found {
+		out[i] = liveOf(c.Val())
+	}
+	return out, nil
+}
+
+func unknown(id string) error { return problem.New(problem.NotFound, "no data flow %q", id) }
+
+// text returns the value at i of a reply of HMGET, "" for one that is absent.
+func text(v []any, i int) string {
+	s, _ := v[i].(string)
+	return s
+}
+
+func number(v []any, i int) int64 {
+	n, err := strconv.ParseInt(text(v, i), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func liveOf(v []any) LiveFlow {
+	if len(v) != len(liveFields) {
+		return LiveFlow{}
+	}
+	return LiveFlow{
+		State: dps.State(text(v, 0)), Revision: number(v, 1), Role: dps.Role(text(v, 2)), Direction: dps.Direction(text(v, 3)),
+		Profile: text(v, 4), TokenID: text(v, 5), AgreementID: text(v, 6), DatasetID: text(v, 7), DatasetVersion: text(v, 8),
+		CounterPartyID: text(v, 9),
+	}
+}
+
+func flowOf(pc, id string, v []any) (*Flow, error) {
+	if len(v) != len(viewFields) || text(v, 0) == "" {
+		return nil, unknown(id)
+	}
+	f := &Flow{
+		Flow: gatewayapi.Flow{
+			ParticipantContextID: pc, DataFlowID: id, State: dps.State(text(v, 0)), Revision: number(v, 1), Role: dps.Role(text(v, 2)),
+			Direction: dps.Direction(text(v, 3)), Profile: text(v, 4), ParticipantID: text(v, 5), CounterPartyID: text(v, 6),
+			DataspaceContext: text(v, 7), AgreementID: text(v, 8), DatasetID: text(v, 9), Reason: text(v, 13),
+			CreatedAt: time.UnixMilli(number(v, 14)).UTC(), UpdatedAt: time.UnixMilli(number(v, 15)).UTC(),
+		},
+		TokenID: text(v, 16), CallbackAddress: text(v, 17),
+	}
+	for i, into := range map[int]any{10: &f.Claims, 11: &f.Labels, 12: &f.Metadata} {
+		if s := text(v, i); s != "" {
+			if err := json.Unmarshal([]byte(s), into); err != nil {
+				return nil, problem.Wrap(problem.Internal, err, "the stored %s", viewFields[i])
+			}
+		}
+	}
+	return f, nil
+}

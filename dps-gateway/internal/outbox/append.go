@@ -1,0 +1,46 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
+	"github.com/tidegate/tidegate/shared/problem"
+)
+
+// Writer appends entries that belong to no transition of a flow.
+type Writer struct {
+	rdb  redis.UniversalClient
+	bell *Bell
+}
+
+// NewWriter returns a writer.
+func NewWriter(rdb redis.UniversalClient, bell *Bell) *Writer { return &Writer{rdb: rdb, bell: bell} }
+
+// Event appends an event of a tenant. When it returns nil the event is as durable as Redis is, and will be delivered.
+func (w *Writer) Event(ctx context.Context, pc string, ce *event.Event) error {
+	raw, err := json.Marshal(ce)
+	if err != nil {
+		return problem.Wrap(problem.Invalid, err, "the event can't be encoded")
+	}
+	e := Entry{PC: pc, Lane: LaneEvent, Kind: ce.Type(), Subject: ce.Subject(), Event: raw, At: ce.Time()}
+	if err := w.rdb.XAdd(ctx, &redis.XAddArgs{Stream: keys.Outbox(keys.Shard(pc)), Values: e.Fields()}).Err(); err != nil {
+		return unavailable(err)
+	}
+	w.bell.Ring(pc)
+	return nil
+}
+
+func unavailable(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return problem.Wrap(problem.Timeout, err, "the caller has gone")
+	}
+	e := problem.Wrap(problem.Unavailable, err, "the outbox can't be reached")
+	e.RetryAfter = time.Second
+	return e
+}

@@ -1,0 +1,118 @@
+// Package outbox sends what the gateway has promised to tell: events to the broker, callbacks to control planes, and
+// terminations of transfer processes.
+//
+// Entries are appended to the stream of the tenant's shard in the same Redis step as the change that they tell of. A relay
+// drains a shard under a lease, several entries at a time, in order within a subject and lane. An entry is removed from the
+// stream when the other side has accepted it, or when it is parked with the reason, and never otherwise. A holder of the
+// lease that dies while it sends leaves the entry, and the next holder sends it again: delivery is at least once, with the
+// same event id and the same message id each time.
+package outbox
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/tidegate/tidegate/shared/dps"
+)
+
+// Lane says how an entry is sent.
+type Lane string
+
+// The lanes.
+const (
+	LaneEvent      Lane = "event"      // a CloudEvent to the broker
+	LaneCallback   Lane = "callback"   // a DPS StatusMessage to the control plane
+	LaneTerminate  Lane = "terminate"  // terminate a transfer process by the Management API
+	LaneDeadLetter Lane = "deadletter" // never in the outbox: events that the broker gave up, in the parked store
+)
+
+// Callback is what a callback says: the last segment of its path (DPS 1.0, control plane endpoints).
+type Callback string
+
+// The callbacks.
+const (
+	CallbackPrepared  Callback = "prepared"
+	CallbackStarted   Callback = "started"
+	CallbackCompleted Callback = "completed"
+	CallbackErrored   Callback = "errored"
+)
+
+// Fields of an entry in the stream and in the parked store. flowstore's script writes them.
+const (
+	FieldPC           = "pc"
+	FieldLane         = "lane"
+	FieldKind         = "kind"
+	FieldSubject      = "subj"
+	FieldEvent        = "ce"
+	FieldState        = "state"
+	FieldRole         = "role"
+	FieldDirection    = "dir"
+	FieldProfile      = "prof"
+	FieldCounterParty = "cp"
+	FieldAgreement    = "agr"
+	FieldDataset      = "ds"
+	FieldReason       = "reason"
+	FieldRevision     = "rev"
+	FieldAt           = "at"
+	FieldTry          = "try"
+)
+
+// Entry is one thing to send. It holds no secret.
+type Entry struct {
+	ID      string // in the stream
+	PC      string // the participant context
+	Lane    Lane
+	Kind    string // event lane: the event's type; callback lane: a Callback
+	Subject string // the data flow id, or the subject of Event; order is kept within (PC, Subject, Lane)
+	Event   []byte // a CloudEvent in structured JSON; empty for the event of a flow, which the fields below make
+
+	State          dps.State
+	Role           dps.Role
+	Direction      dps.Direction
+	Profile        string
+	CounterPartyID string
+	AgreementID    string
+	DatasetID      string
+	Reason         string
+	Revision       int64     // of the flow, after the change
+	At             time.Time // when the change happened
+	Try            int64     // how often it was re-driven after being parked
+}
+
+// Fields is the entry as it stands in the stream.
+func (e *Entry) Fields() map[string]any {
+	m := map[string]any{FieldPC: e.PC, FieldLane: string(e.Lane), FieldKind: e.Kind, FieldSubject: e.Subject, FieldAt: e.At.UnixMilli()}
+	for k, v := range map[string]string{
+		FieldEvent: string(e.Event), FieldState: string(e.State), FieldRole: string(e.Role), FieldDirection: string(e.Direction),
+		FieldProfile: e.Profile, FieldCounterParty: e.CounterPartyID, FieldAgreement: e.AgreementID, FieldDataset: e.DatasetID, FieldReason: e.Reason,
+	} {
+		if v != "" {
+			m[k] = v
+		}
+	}
+	if e.Revision != 0 {
+		m[FieldRevision] = e.Revision
+	}
+	if e.Try != 0 {
+		m[FieldTry] = e.Try
+	}
+	return m
+}
+
+// Decode makes an entry of the fields of a stream message or of a parked entry.
+func Decode(id string, fields map[string]string) Entry {
+	num := func(name string) int64 {
+		n, err := strconv.ParseInt(fields[name], 10, 64)
+		if err != nil {
+			return 0
+		}
+		return n
+	}
+	return Entry{
+		ID: id, PC: fields[FieldPC], Lane: Lane(fields[FieldLane]), Kind: fields[FieldKind], Subject: fields[FieldSubject],
+		Event: []byte(fields[FieldEvent]), State: dps.State(fields[FieldState]), Role: dps.Role(fields[FieldRole]),
+		Direction: dps.Direction(fields[FieldDirection]), Profile: fields[FieldProfile], CounterPartyID: fields[FieldCounterParty],
+		AgreementID: fields[FieldAgreement], DatasetID: fields[FieldDataset], Reason: fields[FieldReason],
+		Revision: num(FieldRevision), At: time.UnixMilli(num(FieldAt)).UTC(), Try: num(FieldTry),
+	}
+}
