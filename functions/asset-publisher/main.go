@@ -1,0 +1,42 @@
+// Command asset-publisher puts objects of a tenant's buckets on offer: an object.* event makes it hash the object, register
+// the dataset at the gateway, and bring asset, policies and contract definition at the control plane (EDC Management API
+// v5beta) to the same state; or withdraw them if the object has gone.
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tidegate/tidegate/functions/stores"
+	"github.com/tidegate/tidegate/shared/function"
+	"github.com/tidegate/tidegate/shared/tenant"
+)
+
+func main() { function.Main(name, run) }
+
+func run(ctx context.Context, log zerolog.Logger) error {
+	cfg, err := function.LoadConfig[config]()
+	if err != nil {
+		return err
+	}
+	svc, err := function.New(name, cfg.Config, log)
+	if err != nil {
+		return err
+	}
+	registry, err := tenant.Open(cfg.TenantsDir, *svc.Logger())
+	if err != nil {
+		return err
+	}
+	go registry.Watch(ctx, cfg.TenantsEvery, nil)
+
+	pool := stores.New()
+	defer pool.Close()
+	h := &handler{
+		tenants: registry, stores: pool, gateway: svc.Gateway(),
+		controlPlane: newClients(svc.HTTPClient()).of, now: time.Now,
+	}
+	svc.HandleEvents(h.Handle)
+	return svc.Run(ctx)
+}
