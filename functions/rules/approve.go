@@ -18,7 +18,7 @@ const RuleDefault = "default"
 // Input is what the rules of a negotiation see.
 type Input struct {
 	CounterParty CounterParty   `json:"counterparty"`
-	Claims       map[string]any `json:"claims"`
+	Claims       map[string]any `json:"claims"` // nil = not told yet
 	Asset        Asset          `json:"asset"`
 	Offer        Offer          `json:"offer"`
 	Now          time.Time      `json:"now"`
@@ -26,9 +26,10 @@ type Input struct {
 
 // Outcome is what the rules say.
 type Outcome struct {
-	Verdict gatewayapi.Verdict
-	Rule    string
-	Reason  string
+	Verdict     gatewayapi.Verdict
+	Rule        string
+	Reason      string
+	NeedsClaims bool // the rule looks at claims, and they are not told yet; the verdict is Review until they are
 }
 
 // Approval is a tenant's compiled approve rules.
@@ -40,7 +41,8 @@ type Approval struct {
 
 type approveRule struct {
 	tenant.Rule
-	program cel.Program
+	program    cel.Program
+	usesClaims bool
 }
 
 // CompileApproval compiles the rules of a tenant's document.
@@ -51,7 +53,11 @@ func CompileApproval(a tenant.Approve) (*Approval, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.rules = append(out.rules, approveRule{Rule: r, program: p})
+		uses, err := usesClaims(r.When)
+		if err != nil {
+			return nil, err
+		}
+		out.rules = append(out.rules, approveRule{Rule: r, program: p, usesClaims: uses})
 	}
 	return out, nil
 }
@@ -59,11 +65,14 @@ func CompileApproval(a tenant.Approve) (*Approval, error) {
 // Decide evaluates the rules in order; the first that matches decides. A rule that can't be evaluated (a claim that is not
 // there, a type that differs) is for a person to decide: neither a yes nor a no that nobody meant.
 func (a *Approval) Decide(in Input) Outcome {
-	if in.Claims == nil {
-		in.Claims = map[string]any{}
-	}
 	variables := map[string]any{"counterparty": in.CounterParty, "claims": in.Claims, "asset": in.Asset, "offer": in.Offer}
 	for _, r := range a.rules {
+		if r.usesClaims && in.Claims == nil {
+			return Outcome{
+				Verdict: gatewayapi.Review, Rule: r.Name, NeedsClaims: true,
+				Reason: fmt.Sprintf("rule %s looks at claims, which are told only with the agreement", r.Name),
+			}
+		}
 		match, err := evaluate(r.program, variables, in.Now)
 		if err != nil {
 			return Outcome{Verdict: gatewayapi.Review, Rule: r.Name, Reason: fmt.Sprintf("rule %s can't be evaluated: %v", r.Name, err)}
@@ -73,6 +82,16 @@ func (a *Approval) Decide(in Input) Outcome {
 		}
 	}
 	return Outcome{Verdict: a.fallback, Rule: RuleDefault, Reason: a.fallbackText}
+}
+
+// usesClaims tells whether a valid expression looks at claims: it does if it means nothing without that variable.
+func usesClaims(expression string) (bool, error) {
+	e, err := claimlessEnv()
+	if err != nil {
+		return false, fmt.Errorf("CEL environment: %w", err)
+	}
+	_, issues := e.Compile(expression)
+	return issues.Err() != nil, nil
 }
 
 // JSON is the input as the decision record keeps it.

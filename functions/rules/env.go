@@ -92,13 +92,15 @@ func (o Offer) Unconstrained() bool {
 
 // environments are made once: it takes milliseconds, and a function that has no rule to evaluate must not pay for it.
 var (
+	claimlessEnv = sync.OnceValues(func() (*cel.Env, error) {
+		return newEnv(cel.Variable("counterparty", object[CounterParty]()), cel.Variable("asset", object[Asset]()), cel.Variable("offer", object[Offer]()))
+	})
 	approveEnv = sync.OnceValues(func() (*cel.Env, error) {
-		return newEnv(
-			cel.Variable("counterparty", object[CounterParty]()),
-			cel.Variable("claims", cel.MapType(cel.StringType, cel.DynType)),
-			cel.Variable("asset", object[Asset]()),
-			cel.Variable("offer", object[Offer]()),
-		)
+		e, err := claimlessEnv()
+		if err != nil {
+			return nil, err
+		}
+		return e.Extend(cel.Variable("claims", cel.MapType(cel.StringType, cel.DynType)))
 	})
 	filterEnv = sync.OnceValues(func() (*cel.Env, error) { return newEnv(cel.Variable("dataset", object[Asset]())) })
 	acceptEnv = sync.OnceValues(func() (*cel.Env, error) {

@@ -68,6 +68,22 @@ func TestARuleThatCantBeEvaluatedIsForAPerson(t *testing.T) {
 	}
 }
 
+func TestARuleThatNeedsClaimsWaitsForThem(t *testing.T) {
+	a := compiled(t, tenant.Rule{Name: "small", When: "asset.size < 10", Then: "reject"}, tenant.Rule{Name: "members", When: "claims.membership == 'active'", Then: "approve"})
+	in := input()
+	in.Claims = nil
+	if got := a.Decide(in); got.Verdict != gatewayapi.Review || !got.NeedsClaims || got.Rule != "members" {
+		t.Errorf("without claims: %+v, want a review that needs claims", got)
+	}
+	in.Asset.Size = 5
+	if got := a.Decide(in); got.Verdict != gatewayapi.Rejected || got.NeedsClaims {
+		t.Errorf("a rule before it decides without claims: %+v", got)
+	}
+	if got := a.Decide(input()); got.Verdict != gatewayapi.Approved {
+		t.Errorf("with claims: %+v", got)
+	}
+}
+
 func TestARuleThatCostsTooMuchIsStopped(t *testing.T) {
 	list := "[" + strings.Repeat("1,", 99) + "1]"
 	a := compiled(t, tenant.Rule{Name: "slow", When: list + ".all(a, " + list + ".all(b, " + list + ".all(c, a + b + c > 0)))", Then: "approve"})
