@@ -1,87 +1,71 @@
-// Package management is a client of the EDC Management API v5beta, for one participant context.
 package management
 
 import (
-	"context"
-	"iter"
 	"net/http"
+	"net/url"
+	"strings"
+	"time"
 
 	"github.com/tidegate/tidegate/shared/auth"
-	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
-// Client calls the Management API for one participant context.
-type Client struct{}
+// contextURL is the JSON-LD context of the API; its schemas demand that @context is an array that holds it.
+const contextURL = "https://w3id.org/edc/connector/management/v2"
 
-// New returns a client; hc may be nil.
-func New(t *tenant.Tenant, ts auth.TokenSource, hc *http.Client) *Client { panic("stub") }
+// jsonLD is the @context member of every JSON-LD body.
+var jsonLD = []string{contextURL} //nolint:gochecknoglobals // constant
 
-// Create… answers problem.Conflict if the id exists; Get… and Update… problem.NotFound if it doesn't.
-
-func (c *Client) CreateAsset(ctx context.Context, a *Asset) error                     { panic("stub") }
-func (c *Client) UpdateAsset(ctx context.Context, a *Asset) error                     { panic("stub") }
-func (c *Client) GetAsset(ctx context.Context, id string) (*Asset, error)             { panic("stub") }
-func (c *Client) DeleteAsset(ctx context.Context, id string) error                    { panic("stub") }
-func (c *Client) QueryAssets(ctx context.Context, q Query) iter.Seq2[*Asset, error]   { panic("stub") }
-func (c *Client) CreatePolicy(ctx context.Context, p *PolicyDefinition) error         { panic("stub") }
-func (c *Client) UpdatePolicy(ctx context.Context, p *PolicyDefinition) error         { panic("stub") }
-func (c *Client) GetPolicy(ctx context.Context, id string) (*PolicyDefinition, error) { panic("stub") }
-func (c *Client) DeletePolicy(ctx context.Context, id string) error                   { panic("stub") }
-func (c *Client) CreateContractDefinition(ctx context.Context, d *ContractDefinition) error {
-	panic("stub")
-}
-func (c *Client) UpdateContractDefinition(ctx context.Context, d *ContractDefinition) error {
-	panic("stub")
-}
-func (c *Client) GetContractDefinition(ctx context.Context, id string) (*ContractDefinition, error) {
-	panic("stub")
-}
-func (c *Client) DeleteContractDefinition(ctx context.Context, id string) error { panic("stub") }
-func (c *Client) QueryContractDefinitions(ctx context.Context, q Query) iter.Seq2[*ContractDefinition, error] {
-	panic("stub")
+// Client calls the Management API for one participant context. It is safe for concurrent use.
+type Client struct {
+	base    string // …/v5beta/participants/{participantContextId}
+	profile string // the dataspace profile of requests to counterparties
+	tokens  auth.TokenSource
+	http    *http.Client
+	limits  limits
 }
 
-// Catalog asks the counterparty for its catalog, page by page.
-func (c *Client) Catalog(ctx context.Context, cp tenant.CounterParty, q Query) iter.Seq2[*Dataset, error] {
-	panic("stub")
-}
-func (c *Client) Dataset(ctx context.Context, cp tenant.CounterParty, id string) (*Dataset, error) {
-	panic("stub")
-}
-
-func (c *Client) StartNegotiation(ctx context.Context, cp tenant.CounterParty, o *Offer) (id string, err error) {
-	panic("stub")
-}
-func (c *Client) GetNegotiation(ctx context.Context, id string) (*Negotiation, error) { panic("stub") }
-func (c *Client) QueryNegotiations(ctx context.Context, q Query) iter.Seq2[*Negotiation, error] {
-	panic("stub")
-}
-func (c *Client) NegotiationAgreement(ctx context.Context, id string) (*Agreement, error) {
-	panic("stub")
-}
-func (c *Client) TerminateNegotiation(ctx context.Context, id, reason string) error { panic("stub") }
-func (c *Client) GetAgreement(ctx context.Context, id string) (*Agreement, error)   { panic("stub") }
-func (c *Client) QueryAgreements(ctx context.Context, q Query) iter.Seq2[*Agreement, error] {
-	panic("stub")
-}
-func (c *Client) AgreementNegotiation(ctx context.Context, agreementID string) (*Negotiation, error) {
-	panic("stub")
+// limits bound one call.
+type limits struct {
+	tries    uint          // attempts in all
+	elapsed  time.Duration // for all attempts and the pauses between them
+	attempt  time.Duration // for one attempt
+	interval time.Duration // the first pause, which then doubles
+	answer   int64         // bytes of an answer
+	pages    int           // of one query
 }
 
-// StartTransfer starts a transfer; a given id makes it idempotent (Conflict if it exists).
-func (c *Client) StartTransfer(ctx context.Context, id string, cp tenant.CounterParty, agreementID, transferType string) (string, error) {
-	panic("stub")
+var defaultLimits = limits{ //nolint:gochecknoglobals // constant
+	tries:    5,
+	elapsed:  time.Minute,
+	attempt:  30 * time.Second, // a catalog request waits for the counterparty
+	interval: 200 * time.Millisecond,
+	answer:   32 << 20,
+	pages:    10000,
 }
-func (c *Client) GetTransfer(ctx context.Context, id string) (*Transfer, error) { panic("stub") }
-func (c *Client) QueryTransfers(ctx context.Context, q Query) iter.Seq2[*Transfer, error] {
-	panic("stub")
-}
-func (c *Client) TerminateTransfer(ctx context.Context, id, reason string) error { panic("stub") }
-func (c *Client) SuspendTransfer(ctx context.Context, id, reason string) error   { panic("stub") }
-func (c *Client) ResumeTransfer(ctx context.Context, id string) error            { panic("stub") }
 
-func (c *Client) RegisterDataPlane(ctx context.Context, m *dps.DataPlaneRegistrationMessage) error {
-	panic("stub")
+// New returns a client; hc may be nil. Redirects are not followed: a token goes to the configured URL and nowhere else.
+func New(t *tenant.Tenant, ts auth.TokenSource, hc *http.Client) *Client {
+	own := http.Client{}
+	if hc != nil {
+		own = *hc
+	}
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{
+		base:    strings.TrimRight(t.ControlPlane.ManagementURL, "/") + "/v5beta/participants/" + url.PathEscape(t.ParticipantContextID),
+		profile: t.ControlPlane.Profile,
+		tokens:  ts,
+		http:    &own,
+		limits:  defaultLimits,
+	}
 }
-func (c *Client) DeleteDataPlane(ctx context.Context, id string) error { panic("stub") }
+
+// at joins a path of fixed segments and ids; each is escaped.
+func at(segments ...string) string {
+	var b strings.Builder
+	for _, s := range segments {
+		b.WriteByte('/')
+		b.WriteString(url.PathEscape(s))
+	}
+	return b.String()
+}
