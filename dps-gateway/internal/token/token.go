@@ -7,6 +7,7 @@
 package token
 
 import (
+	"context"
 	"crypto/sha256"
 	"net/url"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/cache"
+	"github.com/tidegate/tidegate/dps-gateway/internal/dataflow"
 	"github.com/tidegate/tidegate/shared/auth"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/problem"
@@ -31,15 +33,11 @@ const (
 // verified is how many tokens are remembered as well signed, so that a busy consumer costs one signature check.
 const verified = 16 << 10
 
-// Grant is what a token gives access to, and to whom.
-type Grant struct {
-	ID                   string // the token's
-	ParticipantContextID string
-	DataFlowID           string
-	AgreementID          string
-	DatasetID            string
-	CounterPartyID       string
-	Expiry               time.Time
+// Access is what a verified token gives access to, and to whom.
+type Access struct {
+	dataflow.Grant
+	TokenID string
+	Expiry  time.Time
 }
 
 // Issuer issues and verifies tokens. It is safe for concurrent use.
@@ -47,50 +45,47 @@ type Issuer struct {
 	signer    *auth.Signer
 	publicURL string
 	ttl       time.Duration
-	cache     *cache.Cache[[sha256.Size]byte, *Grant]
+	cache     *cache.Cache[[sha256.Size]byte, *Access]
 }
+
+var _ dataflow.AddressIssuer = (*Issuer)(nil)
 
 // NewIssuer returns an issuer of tokens that are good for ttl at the public listener, which others reach by publicURL.
 func NewIssuer(signer *auth.Signer, publicURL string, ttl time.Duration) *Issuer {
 	return &Issuer{
 		signer: signer, publicURL: strings.TrimRight(publicURL, "/"), ttl: ttl,
-		cache: cache.New[[sha256.Size]byte, *Grant](verified),
+		cache: cache.New[[sha256.Size]byte, *Access](verified),
 	}
 }
 
-// Issue makes a token for a grant, whose ID and Expiry are set here, and returns it with the token.
-func (i *Issuer) Issue(g Grant) (string, Grant, error) {
+// Issue implements dataflow.AddressIssuer.
+func (i *Issuer) Issue(_ context.Context, g dataflow.Grant) (addr *dps.DataAddress, tokenID string, err error) {
 	now := time.Now()
-	g.ID, g.Expiry = uuid.NewString(), now.Add(i.ttl).Truncate(time.Second)
+	tokenID = uuid.NewString()
 	token, err := i.signer.Sign(map[string]any{
-		"iss": i.publicURL, "aud": i.publicURL, "sub": g.CounterPartyID, "jti": g.ID,
-		"iat": now.Unix(), "exp": g.Expiry.Unix(),
+		"iss": i.publicURL, "aud": i.publicURL, "sub": g.CounterPartyID, "jti": tokenID,
+		"iat": now.Unix(), "exp": now.Add(i.ttl).Unix(),
 		claimParticipantContext: g.ParticipantContextID, claimDataFlow: g.DataFlowID,
 		claimAgreement: g.AgreementID, claimDataset: g.DatasetID,
 	})
 	if err != nil {
-		return "", g, problem.Wrap(problem.Internal, err, "issuing an access token")
+		return nil, "", problem.Wrap(problem.Internal, err, "issuing an access token")
 	}
-	return token, g, nil
-}
-
-// Address is the data address at which the holder of the token gets the flow's data.
-func (i *Issuer) Address(flowID, profile, token string) *dps.DataAddress {
 	return &dps.DataAddress{
-		Type: "DataAddress", EndpointType: profile, Endpoint: i.publicURL + "/data/" + url.PathEscape(flowID),
+		Type: "DataAddress", EndpointType: g.Profile, Endpoint: i.publicURL + "/data/" + url.PathEscape(g.DataFlowID),
 		EndpointProperties: []dps.EndpointProperty{
 			{Type: "EndpointProperty", Name: dps.PropertyAuthorization, Value: token},
 			{Type: "EndpointProperty", Name: dps.PropertyAuthType, Value: "bearer"},
 		},
-	}
+	}, tokenID, nil
 }
 
 // Verify checks a token's signature, issuer, audience and times, and returns what it grants. Its error is of kind
 // Unauthenticated, with no hint at what is wrong for the caller.
-func (i *Issuer) Verify(token string) (*Grant, error) {
+func (i *Issuer) Verify(token string) (*Access, error) {
 	key := sha256.Sum256([]byte(token))
-	if g, ok := i.cache.Get(key); ok { // its expiry is the entry's end
-		return g, nil
+	if a, ok := i.cache.Get(key); ok { // its expiry is the entry's end
+		return a, nil
 	}
 	c, err := i.signer.Verify(token)
 	if err != nil {
@@ -100,16 +95,18 @@ func (i *Issuer) Verify(token string) (*Grant, error) {
 		return nil, problem.New(problem.Unauthenticated, "the access token is not valid")
 	}
 	text := func(name string) string { s, _ := c.All[name].(string); return s }
-	g := &Grant{
-		ID: c.ID, CounterPartyID: c.Subject, Expiry: c.Expiry,
-		ParticipantContextID: text(claimParticipantContext), DataFlowID: text(claimDataFlow),
-		AgreementID: text(claimAgreement), DatasetID: text(claimDataset),
+	a := &Access{
+		TokenID: c.ID, Expiry: c.Expiry,
+		Grant: dataflow.Grant{
+			ParticipantContextID: text(claimParticipantContext), DataFlowID: text(claimDataFlow),
+			AgreementID: text(claimAgreement), DatasetID: text(claimDataset), CounterPartyID: c.Subject,
+		},
 	}
-	if g.ID == "" || g.ParticipantContextID == "" || g.DataFlowID == "" {
+	if a.TokenID == "" || a.ParticipantContextID == "" || a.DataFlowID == "" {
 		return nil, problem.New(problem.Unauthenticated, "the access token is not valid")
 	}
-	i.cache.Put(key, g, g.Expiry)
-	return g, nil
+	i.cache.Put(key, a, a.Expiry)
+	return a, nil
 }
 
 // JWKS is the set of public keys, old and new, by which anybody can check the tokens.
