@@ -37,10 +37,6 @@ func event(eventType string) flowstore.Effect {
 	return flowstore.Effect{Lane: outbox.LaneEvent, Kind: eventType}
 }
 
-func callback(c outbox.Callback) flowstore.Effect {
-	return flowstore.Effect{Lane: outbox.LaneCallback, Kind: string(c)}
-}
-
 // ErrTokenReused says that a signaling token came with another request before. The caller must answer it like any bad token.
 var ErrTokenReused = problem.New(problem.Unauthenticated, "the token was used before")
 

@@ -2,13 +2,10 @@ package dataflow
 
 import (
 	"context"
-	"errors"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
-	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/shared/dps"
-	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 )
 
@@ -128,63 +125,6 @@ func (s *Service) Status(ctx context.Context, c Call) (*dps.StatusResponseMessag
 	return &dps.StatusResponseMessage{DataFlowID: f.DataFlowID, State: f.State}, nil
 }
 
-// Complete is a function's word that all data has been moved: the control plane is told. Saying it twice is no error.
-func (s *Service) Complete(ctx context.Context, pc, id string) error {
-	t, err := s.move(Call{ParticipantContextID: pc, DataFlowID: id}, flowstore.Complete, "", meaning{}, dps.Completed, allowedFrom[dps.ReportCompleted])
-	if err != nil {
-		return err
-	}
-	t.DropToken, t.DropAddress = true, true
-	t.Effects = []flowstore.Effect{event(catalogue.DataFlowCompleted), callback(outbox.CallbackCompleted)}
-	r, err := s.store.Apply(ctx, t)
-	if err != nil {
-		return err
-	}
-	if r.Outcome == flowstore.WrongState && r.State == dps.Completed {
-		return nil
-	}
-	return conflict(refusal(r, t.Signal, id))
-}
-
-// Errored is a function's word that a flow can't go on. The flow keeps its state (DPS 1.0: errored changes none): the
-// control plane is told, and since EDC only logs that, is asked to terminate the transfer, which then terminates the flow.
-// On a flow that has been terminated meanwhile there is nothing to do.
-func (s *Service) Errored(ctx context.Context, pc, id, reason string) error {
-	t, err := s.move(Call{ParticipantContextID: pc, DataFlowID: id}, flowstore.Errored, "", meaning{Reason: reason}, "", allowedFrom[dps.SignalTerminate])
-	if err != nil {
-		return err
-	}
-	t.Reason = reason
-	t.Effects = []flowstore.Effect{callback(outbox.CallbackErrored), {Lane: outbox.LaneTerminate}}
-	r, err := s.store.Apply(ctx, t)
-	if err != nil {
-		return err
-	}
-	if r.Outcome == flowstore.WrongState && r.State == dps.Terminated {
-		return nil
-	}
-	return conflict(refusal(r, t.Signal, id))
-}
-
-// Get reads a flow.
-func (s *Service) Get(ctx context.Context, pc, id string) (*gatewayapi.Flow, error) {
-	f, err := s.store.Get(ctx, pc, id)
-	if err != nil {
-		return nil, err
-	}
-	return &f.Flow, nil
-}
-
-// List returns a page of the flows that are not terminal.
-func (s *Service) List(ctx context.Context, pc, after string, limit int) (gatewayapi.Page[gatewayapi.Flow], error) {
-	return s.store.List(ctx, pc, after, limit)
-}
-
-// Address reads the data address of a flow, a secret.
-func (s *Service) Address(ctx context.Context, pc, id string) (*dps.DataAddress, error) {
-	return s.store.Address(ctx, pc, id)
-}
-
 func (s *Service) move(c Call, signal flowstore.Signal, messageID string, m meaning, to dps.State, from []dps.State) (*flowstore.Transition, error) {
 	m.Signal = signal
 	print, err := fingerprint(m)
@@ -207,14 +147,6 @@ func (s *Service) apply(ctx context.Context, t *flowstore.Transition) (Answer, e
 		return nil, err
 	}
 	return r.Answer, refusal(r, t.Signal, t.DataFlowID)
-}
-
-// conflict turns "wrong state", which DPS answers with 400, into what the internal API calls a conflict.
-func conflict(err error) error {
-	if e, ok := errors.AsType[*problem.Error](err); ok && e.Field == "state" {
-		return &problem.Error{Kind: problem.Conflict, Field: e.Field, Message: e.Message}
-	}
-	return err
 }
 
 func (s *Service) validAddress(a *dps.DataAddress) error {

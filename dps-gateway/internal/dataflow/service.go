@@ -1,5 +1,5 @@
-// Package dataflow is what the gateway does with a data flow: the signals of Data Plane Signaling (DPS 1.0, state machine)
-// and the words of functions, without HTTP. Every signal is answered synchronously, since EDC-V never finishes an
+// Package dataflow is what the gateway does with a data flow on a signal of Data Plane Signaling (DPS 1.0, state machine),
+// without HTTP. Every signal is answered synchronously, since EDC-V never finishes an
 // asynchronous prepare or start.
 //
 // Idempotence: a repeated signal gives the first answer and has no second effect, see flowstore.
@@ -73,7 +73,7 @@ type Call struct {
 var allowedFrom = func() map[dps.Signal][]dps.State {
 	m := map[dps.Signal][]dps.State{}
 	for _, signal := range []dps.Signal{
-		dps.SignalStarted, dps.SignalSuspend, dps.SignalResume, dps.SignalTerminate, dps.SignalCompleted, dps.ReportCompleted,
+		dps.SignalStarted, dps.SignalSuspend, dps.SignalResume, dps.SignalTerminate, dps.SignalCompleted,
 	} {
 		m[signal] = allowed(signal)
 	}

@@ -22,18 +22,22 @@ type Writer struct {
 // NewWriter returns a writer.
 func NewWriter(rdb redis.UniversalClient, bell *Bell) *Writer { return &Writer{rdb: rdb, bell: bell} }
 
-// Event appends an event of a tenant. When it returns nil the event is as durable as Redis is, and will be delivered.
-func (w *Writer) Event(ctx context.Context, pc string, ce *event.Event) error {
-	raw, err := json.Marshal(ce)
-	if err != nil {
-		return problem.Wrap(problem.Invalid, err, "the event can't be encoded")
-	}
-	e := Entry{PC: pc, Lane: LaneEvent, Kind: ce.Type(), Subject: ce.Subject(), Event: raw, At: ce.Time()}
-	if err := w.rdb.XAdd(ctx, &redis.XAddArgs{Stream: keys.Outbox(keys.Shard(pc)), Values: e.Fields()}).Err(); err != nil {
+// Append appends an entry. When it returns nil the entry is as durable as Redis is, and will be delivered or parked.
+func (w *Writer) Append(ctx context.Context, e *Entry) error {
+	if err := w.rdb.XAdd(ctx, &redis.XAddArgs{Stream: keys.Outbox(keys.Shard(e.PC)), Values: e.Fields()}).Err(); err != nil {
 		return unavailable(err)
 	}
-	w.bell.Ring(pc)
+	w.bell.Ring(e.PC)
 	return nil
+}
+
+// ForEvent makes the entry of an event of a tenant.
+func ForEvent(pc string, ce *event.Event) (*Entry, error) {
+	raw, err := json.Marshal(ce)
+	if err != nil {
+		return nil, problem.Wrap(problem.Invalid, err, "the event can't be encoded")
+	}
+	return &Entry{PC: pc, Lane: LaneEvent, Kind: ce.Type(), Subject: ce.Subject(), Event: raw, At: ce.Time()}, nil
 }
 
 func unavailable(err error) error {

@@ -1,0 +1,180 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tidegate/tidegate/eventing/catalogue"
+	"github.com/tidegate/tidegate/shared/auth"
+	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/management"
+	"github.com/tidegate/tidegate/shared/problem"
+	"github.com/tidegate/tidegate/shared/tenant"
+)
+
+const (
+	callbackTimeout = 15 * time.Second
+	tokenLife       = 2 * time.Minute
+)
+
+// Tenants are the tenants in force.
+type Tenants interface {
+	Get(participantContextID string) (*tenant.Tenant, bool)
+}
+
+// Transfers asks and tells the control plane of a tenant about its transfer processes.
+type Transfers interface {
+	GetTransfer(ctx context.Context, id string) (*management.Transfer, error)
+	TerminateTransfer(ctx context.Context, id, reason string) error
+}
+
+// TransfersOf gives the Transfers of a tenant.
+type TransfersOf func(t *tenant.Tenant) (Transfers, error)
+
+// Signer signs the tokens of callbacks; its public keys are the jwksUri of the registration.
+type Signer interface {
+	Sign(claims map[string]any) (string, error)
+}
+
+var _ Signer = (*auth.Signer)(nil)
+
+// CallbackSender POSTs DPS callbacks to control planes (DPS 1.0, control plane endpoints), with a token of our own
+// (authorization profile oauth2_client_credentials, the data plane as sender).
+type CallbackSender struct {
+	tenants   Tenants
+	transfers TransfersOf
+	signer    Signer
+	issuer    string
+	hc        *http.Client
+	now       func() time.Time
+}
+
+// NewCallbackSender returns a sender. issuer is the gateway's public URL, the iss of its tokens.
+func NewCallbackSender(tenants Tenants, transfers TransfersOf, signer Signer, issuer string, hc *http.Client) *CallbackSender {
+	return &CallbackSender{tenants: tenants, transfers: transfers, signer: signer, issuer: issuer, hc: hc, now: time.Now}
+}
+
+// Send implements Sender. EDC answers 401 until it has stored what prepare or start was answered, and 409 or 500 in a wrong
+// state, so every refusal is tried again; but one about a transfer that has ended is not worth telling any more.
+func (s *CallbackSender) Send(ctx context.Context, e *Entry) error {
+	ctx, cancel := context.WithTimeout(ctx, callbackTimeout)
+	defer cancel()
+	t, ok := s.tenants.Get(e.PC)
+	if !ok {
+		return problem.New(problem.NotFound, "tenant %s is not in force", e.PC)
+	}
+	err := s.post(ctx, t, e)
+	switch problem.KindOf(err) { //nolint:exhaustive // the kinds by which a control plane refuses the state of a transfer
+	case problem.Conflict, problem.NotFound, problem.Unauthenticated, problem.Internal, problem.Invalid, problem.Upstream:
+		if err != nil && s.moot(ctx, t, e) {
+			return nil
+		}
+	}
+	if p, ok := err.(*problem.Error); ok && p.Kind == problem.Invalid { //nolint:errorlint // made by post itself
+		p.Kind = problem.Upstream // a control plane that is not ready answers this as well
+	}
+	return err
+}
+
+func (s *CallbackSender) post(ctx context.Context, t *tenant.Tenant, e *Entry) error {
+	base := strings.TrimRight(t.ControlPlane.SignalingURL, "/")
+	msg := dps.StatusMessage{
+		// The same message each time it is sent.
+		MessageID:  catalogue.ID(string(e.Lane), e.PC, e.Subject, e.Kind, strconv.FormatInt(e.Revision, 10)),
+		DataFlowID: e.Subject, State: e.State,
+	}
+	if Callback(e.Kind) == CallbackErrored {
+		msg.Error = orElse(e.Reason, "the data flow can't go on")
+	}
+	body, err := json.Marshal(msg)
+	if err != nil {
+		return problem.Wrap(problem.Unprocessable, err, "the callback")
+	}
+	now := s.now()
+	token, err := s.signer.Sign(map[string]any{
+		"iss": s.issuer, "sub": t.ControlPlane.Signaling.DataplaneID, "aud": t.ControlPlane.SignalingURL,
+		"iat": now.Unix(), "exp": now.Add(tokenLife).Unix(), "jti": uuid.NewString(),
+	})
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "the callback's token")
+	}
+	to := base + "/transfers/" + url.PathEscape(e.Subject) + "/dataflow/" + url.PathEscape(e.Kind)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "the signaling URL of tenant %s", e.PC)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+token)
+	return do(s.hc, req, "the control plane")
+}
+
+// moot tells whether the transfer has ended at the control plane: it needs no callback any more.
+func (s *CallbackSender) moot(ctx context.Context, t *tenant.Tenant, e *Entry) bool {
+	tr, err := s.transfers(t)
+	if err != nil {
+		return false // the callback itself is what failed, and is tried again
+	}
+	p, err := tr.GetTransfer(ctx, e.Subject)
+	return err == nil && ended(p.State)
+}
+
+// ended tells whether a transfer process of EDC needs to hear nothing any more.
+func ended(state string) bool {
+	switch state {
+	case "COMPLETED", "TERMINATED", "DEPROVISIONING", "DEPROVISIONING_REQUESTED", "DEPROVISIONED":
+		return true
+	}
+	return false
+}
+
+// TerminateSender terminates transfer processes by the Management API: EDC only logs an errored callback.
+type TerminateSender struct {
+	tenants   Tenants
+	transfers TransfersOf
+}
+
+// NewTerminateSender returns a sender.
+func NewTerminateSender(tenants Tenants, transfers TransfersOf) *TerminateSender {
+	return &TerminateSender{tenants: tenants, transfers: transfers}
+}
+
+// Send implements Sender. A transfer that is unknown or has ended is terminated enough.
+func (s *TerminateSender) Send(ctx context.Context, e *Entry) error {
+	ctx, cancel := context.WithTimeout(ctx, callbackTimeout)
+	defer cancel()
+	t, ok := s.tenants.Get(e.PC)
+	if !ok {
+		return problem.New(problem.NotFound, "tenant %s is not in force", e.PC)
+	}
+	tr, err := s.transfers(t)
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "no way to the Management API of tenant %s", e.PC)
+	}
+	err = tr.TerminateTransfer(ctx, e.Subject, orElse(e.Reason, "the data flow can't go on"))
+	switch {
+	case err == nil, problem.Is(err, problem.NotFound):
+		return nil
+	case problem.Is(err, problem.Conflict), problem.Is(err, problem.Invalid):
+		p, gerr := tr.GetTransfer(ctx, e.Subject)
+		if gerr == nil && ended(p.State) {
+			return nil
+		}
+		return problem.Wrap(problem.Upstream, err, "the control plane does not terminate the transfer")
+	}
+	return err
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}

@@ -1,0 +1,70 @@
+package outbox
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+
+	"github.com/tidegate/tidegate/shared/problem"
+)
+
+// maxAnswer bounds what is read of an answer that is of no interest but for its problem document.
+const maxAnswer = 64 << 10
+
+// EventSender POSTs events to the broker (CloudEvents HTTP binding, binary mode).
+type EventSender struct {
+	sink    string
+	hc      *http.Client
+	timeout time.Duration
+}
+
+// NewEventSender returns a sender. sink is the broker's URL (K_SINK); hc authenticates the calls and must not bound their
+// time itself: an in-memory Knative Broker answers only after all subscribers have, so timeout is generous.
+func NewEventSender(sink string, hc *http.Client, timeout time.Duration) *EventSender {
+	return &EventSender{sink: sink, hc: hc, timeout: timeout}
+}
+
+// Send implements Sender.
+func (s *EventSender) Send(ctx context.Context, e *Entry) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	ce, err := e.CloudEvent()
+	if err != nil {
+		return err
+	}
+	req, err := cehttp.NewHTTPRequestFromEvent(ctx, s.sink, *ce)
+	if err != nil {
+		return problem.Wrap(problem.Unprocessable, err, "the event can't be sent")
+	}
+	return do(s.hc, req, "the broker")
+}
+
+// do sends a request and makes an error of every answer that is no success. Nobody but a human can mend a 400 or a 422;
+// everything else, a 401 or a 404 too, may pass: a secret that is being rotated, a route that is not there yet.
+func do(hc *http.Client, req *http.Request, who string) error {
+	res, err := hc.Do(req)
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "%s can't be reached", who)
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if res.StatusCode >= 200 && res.StatusCode <= 299 {
+		return nil
+	}
+	if err != nil {
+		return problem.Wrap(problem.Unavailable, err, "%s answered %d and broke off", who, res.StatusCode)
+	}
+	p := problem.FromResponse(res.StatusCode, body, res.Header.Get("Retry-After"))
+	switch res.StatusCode {
+	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge:
+	default:
+		if hopeless(p) {
+			p.Kind = problem.Upstream
+		}
+	}
+	p.Message = who + ": " + p.Message
+	return p
+}

@@ -1,0 +1,105 @@
+package outbox
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// lineKey names a line: entries of one line are sent one after the other.
+type lineKey struct {
+	pc, subject string
+	lane        Lane
+}
+
+// shard is a shard whose lease is held: what was read of its stream and not got rid of yet, in lines.
+type shard struct {
+	number int
+	ctx    context.Context //nolint:containedctx // the lease's life, which ends all sends of the shard
+	drop   context.CancelFunc
+	until  atomic.Int64 // the lease, in ns since start
+
+	mu      sync.Mutex
+	cursor  string // id of the last entry that was read
+	pending int
+	lines   map[lineKey][]*Entry
+	closed  bool
+}
+
+// clock is the start of the monotonic clock by which leases are judged.
+var clock = time.Now()
+
+func newShard(ctx context.Context, number int, until time.Time) *shard {
+	s := &shard{number: number, cursor: "0-0", lines: map[lineKey][]*Entry{}}
+	s.ctx, s.drop = context.WithCancel(ctx)
+	s.renew(until)
+	return s
+}
+
+func (s *shard) renew(until time.Time) { s.until.Store(int64(until.Sub(clock))) }
+
+// mine tells whether the lease is held for sure.
+func (s *shard) mine() bool { return int64(time.Since(clock)) < s.until.Load() }
+
+func (s *shard) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+}
+
+// room returns from where on, and how many entries may be read.
+func (s *shard) room() (after string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || !s.mine() {
+		return s.cursor, 0
+	}
+	return s.cursor, min(readCount, maxPending-s.pending)
+}
+
+// add takes an entry that was read, and tells whether its line was empty: then somebody must walk it.
+func (s *shard) add(e *Entry) (key lineKey, walk bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key = lineKey{e.PC, e.Subject, e.Lane}
+	line, busy := s.lines[key]
+	s.lines[key] = append(line, e)
+	s.cursor = e.ID
+	s.pending++
+	return key, !busy
+}
+
+// first returns the entry whose turn it is in the line; false if there is none, and the line is gone.
+func (s *shard) first(key lineKey) (*Entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	line := s.lines[key]
+	if s.closed || len(line) == 0 {
+		delete(s.lines, key)
+		return nil, false
+	}
+	return line[0], true
+}
+
+// shift removes the first entry of the line, which was sent or parked.
+func (s *shard) shift(key lineKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lines[key] = s.lines[key][1:]
+}
+
+// done tells that an entry is out of the stream; it returns whether the shard was full until now.
+func (s *shard) done(n int) (wasFull bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wasFull = s.pending >= maxPending
+	s.pending -= n
+	return wasFull
+}
+
+func (s *shard) size() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pending
+}
