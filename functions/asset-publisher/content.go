@@ -6,16 +6,17 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
-	"path"
-	"strings"
 	"time"
 
 	"github.com/tidegate/tidegate/shared/gatewayapi"
+	"github.com/tidegate/tidegate/shared/objectstore"
 	"github.com/tidegate/tidegate/shared/problem"
 )
 
 // sniffed is how much of an object http.DetectContentType looks at, in bytes.
 const sniffed = 512
+
+const octets = "application/octet-stream"
 
 // read returns the dataset record of the object as it lies in the bucket: it reads the object once and takes its digest. If
 // the record has the digest of these very bytes already, nothing is read. An object that changes under the reader is a
@@ -69,31 +70,15 @@ func (p *prefix) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// types are the media types of names that data spaces trade in. A table of our own: the one of package mime depends on the
-// machine, and a dataset must look the same wherever it is published.
-var types = map[string]string{
-	".csv": "text/csv", ".tsv": "text/tab-separated-values", ".txt": "text/plain; charset=utf-8", ".log": "text/plain; charset=utf-8",
-	".md": "text/markdown", ".html": "text/html; charset=utf-8", ".xml": "application/xml", ".json": "application/json",
-	".jsonl": "application/jsonl", ".ndjson": "application/x-ndjson", ".geojson": "application/geo+json", ".jsonld": "application/ld+json",
-	".ttl": "text/turtle", ".rdf": "application/rdf+xml", ".yaml": "application/yaml", ".yml": "application/yaml",
-	".pdf": "application/pdf", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".svg": "image/svg+xml",
-	".webp": "image/webp", ".tif": "image/tiff", ".tiff": "image/tiff", ".mp4": "video/mp4", ".mp3": "audio/mpeg", ".wav": "audio/wav",
-	".zip": "application/zip", ".gz": "application/gzip", ".tgz": "application/gzip", ".tar": "application/x-tar", ".7z": "application/x-7z-compressed",
-	".zst": "application/zstd", ".parquet": "application/vnd.apache.parquet", ".avro": "application/avro", ".bin": "application/octet-stream",
-	".xls": "application/vnd.ms-excel", ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-	".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document", ".step": "model/step", ".stp": "model/step", ".stl": "model/stl",
-	".aasx": "application/asset-administration-shell-package",
-}
-
 // contentType is the store's own word unless that is one of the defaults that stores give, then the name's extension, then
 // what the first bytes look like.
 func contentType(key, stored string, head []byte) string {
 	switch stored {
-	case "", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded":
+	case "", octets, "binary/octet-stream", "application/x-www-form-urlencoded":
 	default:
 		return stored
 	}
-	if t, ok := types[strings.ToLower(path.Ext(key))]; ok {
+	if t := objectstore.ContentType(key); t != octets {
 		return t
 	}
 	return http.DetectContentType(head)

@@ -8,14 +8,11 @@ import (
 	"encoding/json"
 	"path"
 	"strings"
-	"unicode/utf8"
 
+	"github.com/tidegate/tidegate/shared/objectstore"
 	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
-
-// MaxKey is the longest key that is published, in bytes: what S3 allows.
-const MaxKey = 1024
 
 // temporary are the suffixes that programs give to files which they have not finished.
 var temporary = []string{".part", ".partial", ".tmp", ".crdownload", ".swp", ".swx", "~"}
@@ -34,10 +31,10 @@ func Match(t *tenant.Tenant, bucket, key string) (tenant.PublishRule, bool) {
 	return tenant.PublishRule{}, false
 }
 
-// Ignored tells whether the key can never be published: it is empty, too long or no UTF-8; it names a folder; a segment of
-// it is hidden by a leading dot; or its last segment looks like an unfinished file.
+// Ignored tells whether the key can never be published: it is none that every kind of store takes (objectstore.CheckKey); a
+// segment of it is hidden by a leading dot; or its last segment looks like an unfinished file.
 func Ignored(key string) bool {
-	if key == "" || len(key) > MaxKey || !utf8.ValidString(key) || strings.HasSuffix(key, "/") {
+	if objectstore.CheckKey(key) != nil {
 		return true
 	}
 	for segment := range strings.SplitSeq(key, "/") {
