@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"io"
 	"iter"
+	"net/url"
 	"time"
 
+	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
@@ -59,4 +61,17 @@ type Upload interface {
 }
 
 // Open opens a bucket of a tenant's document. A bucket that is not there is an error: nothing is created.
-func Open(ctx context.Context, b tenant.Bucket) (Store, error) { panic("stub") }
+func Open(ctx context.Context, b tenant.Bucket) (Store, error) {
+	u, err := url.Parse(b.URL)
+	if err != nil {
+		return nil, problem.Field("url", "of bucket %q is no URL", b.Name) // the text may hold a secret by mistake: not shown
+	}
+	switch u.Scheme {
+	case "file":
+		return openFile(u)
+	case "s3":
+		return openS3(ctx, u, b.CredentialsFile)
+	default:
+		return nil, problem.Field("url", "of bucket %q: the scheme %q is not known: expected file or s3", b.Name, u.Scheme)
+	}
+}
