@@ -90,14 +90,16 @@ type Supply struct {
 	DatasetID         string      `json:"datasetId"`
 	State             SupplyState `json:"state"`
 	Version           string      `json:"version"` // the SHA-256 that the catalog offered for what is under way
-	Name              string      `json:"name"`    // the dataset's name in the catalog; the key at the sink
+	Name              string      `json:"name"`    // the key at the sink, without its prefix: the dataset's name in the catalog, made unique
 	Size              int64       `json:"size"`    // bytes, as the catalog says; -1 = unsaid
+	ClaimedAt         time.Time   `json:"claimedAt,omitzero"` // when the start of the negotiation was claimed
 	NegotiationID     string      `json:"negotiationId,omitempty"`
 	AgreementID       string      `json:"agreementId,omitempty"`
 	TransferProcessID string      `json:"transferProcessId,omitempty"`
 	DeliveredVersion  string      `json:"deliveredVersion,omitempty"`
-	Attempts          int         `json:"attempts"` // failures in a row
-	NextAttempt       time.Time   `json:"nextAttempt"`
+	Sequence          int         `json:"sequence"`    // rises with each version and each try: the transfer's id follows from it
+	Attempts          int         `json:"attempts"`    // failures in a row
+	NextAttempt       time.Time   `json:"nextAttempt"` // not to be tried again before; while a negotiation has no id yet, not to be looked for before
 	LastError         string      `json:"lastError,omitempty"`
 	UpdatedAt         time.Time   `json:"updatedAt"`
 }

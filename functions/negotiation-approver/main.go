@@ -1,0 +1,47 @@
+// Command negotiation-approver decides who may have which dataset: it evaluates a tenant's CEL rules on an incoming
+// negotiation, keeps the decision with its reasons, and acts on it: by a veto that the control plane waits for, or by
+// terminating what has begun.
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tidegate/tidegate/functions/controlplanes"
+	"github.com/tidegate/tidegate/functions/rules"
+	"github.com/tidegate/tidegate/shared/function"
+	"github.com/tidegate/tidegate/shared/gatewayapi"
+	"github.com/tidegate/tidegate/shared/tenant"
+)
+
+const name = "negotiation-approver"
+
+func main() { function.Main(name, run) }
+
+func run(ctx context.Context, log zerolog.Logger) error {
+	cfg, err := function.LoadConfig[config]()
+	if err != nil {
+		return err
+	}
+	svc, err := function.New(name, cfg.Config, log)
+	if err != nil {
+		return err
+	}
+	registry, err := tenant.Open(cfg.TenantsDir, *svc.Logger(), rules.Validate)
+	if err != nil {
+		return err
+	}
+	go registry.Watch(ctx, cfg.TenantsEvery, nil)
+
+	pool := controlplanes.New(svc.HTTPClient())
+	h := &handler{
+		tenants: registry, gateway: svc.Gateway(), publish: svc.Publish, approvals: newApprovals(), now: time.Now,
+		controlPlane: func(t *tenant.Tenant) (controlPlane, error) { return pool.Of(t) },
+	}
+	svc.HandleEvents(h.Handle)
+	svc.Handle("POST "+gatewayapi.PathVeto, h.vetoRoute())
+	svc.Handle("POST "+gatewayapi.PathDecide, h.decideRoute())
+	return svc.Run(ctx)
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tidegate/tidegate/shared/gatewayapi"
+	"github.com/tidegate/tidegate/shared/problem"
+	"github.com/tidegate/tidegate/shared/tenant"
+)
+
+const (
+	maxSteps        = 8               // of one record in one go; more than any way through the states has
+	claimTime       = time.Minute     // how long a negotiation's start may take before another invocation looks for what became of it
+	searchTime      = 3 * time.Second // after a start that failed, before it is looked for whether it was one all the same
+	negotiationTime = time.Hour       // after which a negotiation that does not end is given up
+	firstRetry      = 2 * time.Second
+	lastRetry       = time.Hour
+	agreementTries  = 3 // failures in a row after which an agreement is taken to be of no use any more
+)
+
+// job is one supply record that is moved along.
+type job struct {
+	*handler
+	tenant  *tenant.Tenant
+	sub     tenant.Subscription
+	index   int // of the subscription in the document
+	cp      controlPlane
+	dataset *offering // nil = the catalog was not looked at, or does not have it
+	record  gatewayapi.Supply
+	rev     string // of the record; "" if there is none
+}
+
+// advance moves one record along as far as it goes now. d is the dataset as the catalog offers it, nil if only the record is
+// known: then nothing new is begun.
+func (h *handler) advance(ctx context.Context, t *tenant.Tenant, i int, datasetID string, d *offering) error {
+	j := &job{handler: h, tenant: t, sub: t.Subscribe[i], index: i, dataset: d}
+	id := gatewayapi.SupplyID(j.sub.Name, datasetID)
+	rev, err := h.gateway.Get(ctx, t.ParticipantContextID, gatewayapi.KindSupply, id, &j.record)
+	switch {
+	case err == nil:
+		j.rev = rev
+	case !problem.Is(err, problem.NotFound):
+		return err
+	case d == nil:
+		return nil
+	default:
+		j.record = gatewayapi.Supply{ID: id, Subscription: j.sub.Name, CounterPartyID: j.sub.CounterParty.ID, DatasetID: datasetID}
+	}
+	if j.cp, err = h.controlPlane(t); err != nil {
+		return err
+	}
+	for range maxSteps {
+		more, err := j.step(ctx)
+		if problem.Is(err, problem.Stale) {
+			return nil // somebody else is at it, and will take the same steps
+		}
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// step takes the next step of the record; more tells whether another one may follow at once.
+func (j *job) step(ctx context.Context) (more bool, err error) {
+	switch j.record.State {
+	case "":
+		return j.begin(ctx)
+	case gatewayapi.SupplyNegotiating:
+		return j.negotiating(ctx)
+	case gatewayapi.SupplyAgreed:
+		return j.agreed(ctx)
+	case gatewayapi.SupplyTransferring:
+		return j.transferring(ctx)
+	case gatewayapi.SupplyDelivered:
+		if j.dataset == nil || !isNew(j.record, versionOf(j.dataset.Dataset)) {
+			return false, nil
+		}
+		return j.begin(ctx)
+	case gatewayapi.SupplyFailed:
+		if j.dataset == nil || j.now().Before(j.record.NextAttempt) {
+			return false, nil
+		}
+		return j.begin(ctx)
+	}
+	return false, problem.New(problem.Unprocessable, "supply %s is in state %q, which is none", j.record.ID, j.record.State)
+}
+
+// begin starts on a version of the dataset: with the agreement that there is, or with a negotiation.
+func (j *job) begin(ctx context.Context) (bool, error) {
+	if j.dataset == nil {
+		return false, nil
+	}
+	if transferType(j.dataset.Dataset) == "" {
+		return false, j.fail(ctx, "the dataset has no distribution that can be pulled over HTTP")
+	}
+	version := versionOf(j.dataset.Dataset)
+	if j.record.Version != version {
+		j.record.Attempts = 0
+	}
+	j.record.Version, j.record.Name, j.record.Size = version, j.dataset.name, sizeOf(j.dataset.Dataset)
+	j.record.TransferProcessID = ""
+	j.record.Sequence++
+	if j.record.AgreementID != "" && j.record.Attempts < agreementTries {
+		j.record.State = gatewayapi.SupplyAgreed
+		return true, j.save(ctx)
+	}
+	j.record.AgreementID = ""
+	return j.negotiate(ctx)
+}
+
+// save writes the record if it is still the one that was read; problem.Stale if not.
+func (j *job) save(ctx context.Context) error {
+	j.record.UpdatedAt = j.now().UTC()
+	cond := gatewayapi.IfAbsent()
+	if j.rev != "" {
+		cond = gatewayapi.IfRevision(j.rev)
+	}
+	rev, err := j.gateway.Put(ctx, j.tenant.ParticipantContextID, gatewayapi.KindSupply, j.record.ID, &j.record, cond)
+	if err != nil {
+		return err
+	}
+	j.rev = rev
+	return nil
+}
+
+// fail notes why the record can't go on, and when it is tried again: later each time.
+func (j *job) fail(ctx context.Context, reason string) error {
+	zerolog.Ctx(ctx).Info().Str("participant_context_id", j.tenant.ParticipantContextID).Str("dataset_id", j.record.DatasetID).
+		Str("was", string(j.record.State)).Str("reason", reason).Int("attempts", j.record.Attempts+1).Msg("supply failed; it will be tried again")
+	wait := lastRetry
+	if j.record.Attempts < 12 { // 2 s doubled 11 times is over an hour
+		wait = min(lastRetry, firstRetry<<j.record.Attempts)
+	}
+	j.record.State, j.record.LastError = gatewayapi.SupplyFailed, reason
+	j.record.Attempts++
+	j.record.NextAttempt = j.now().UTC().Add(wait)
+	return j.save(ctx)
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/tidegate/tidegate/functions/rules"
+	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/management"
+)
+
+// The properties of a dataset that we look at. Tidegate publishes all of them; of another provider's dataset some may be missing.
+const (
+	propertyName        = "name"
+	propertySHA256      = "sha256"
+	propertySize        = "size"
+	propertyContentType = "contenttype"
+	propertyVersion     = "version"
+	propertyModified    = "modified"
+)
+
+func property(d *management.Dataset, name string) string {
+	switch v := d.Properties[name].(type) {
+	case string:
+		return v
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return ""
+}
+
+// versionOf tells versions of a dataset apart: its digest, or what a provider without one says of its version.
+func versionOf(d *management.Dataset) string {
+	for _, name := range []string{propertySHA256, propertyVersion, propertyModified} {
+		if v := property(d, name); v != "" {
+			return v
+		}
+	}
+	return "unversioned"
+}
+
+// digestOf is the SHA-256 that the provider promises; "" if it promises none.
+func digestOf(d *management.Dataset) string {
+	v := strings.ToLower(property(d, propertySHA256))
+	if len(v) != 64 || strings.Trim(v, "0123456789abcdef") != "" {
+		return ""
+	}
+	return v
+}
+
+// sizeOf is the size that the provider promises, in bytes; -1 if it promises none.
+func sizeOf(d *management.Dataset) int64 {
+	n, err := strconv.ParseInt(property(d, propertySize), 10, 64)
+	if err != nil || n < 0 {
+		return -1
+	}
+	return n
+}
+
+// nameOf is the name under which a dataset is delivered.
+func nameOf(d *management.Dataset) string {
+	if n := property(d, propertyName); n != "" {
+		return n
+	}
+	return d.ID
+}
+
+func assetOf(d *management.Dataset) rules.Asset {
+	return rules.Asset{ID: d.ID, Name: nameOf(d), ContentType: property(d, propertyContentType), Size: sizeOf(d), Properties: d.Properties}
+}
+
+// transferType is the distribution that this data plane can pull; "" if there is none.
+func transferType(d *management.Dataset) string {
+	for _, x := range d.Distributions {
+		if x.Format == dps.ProfileHTTPPull {
+			return x.Format
+		}
+	}
+	return ""
+}
+
+// names says which dataset of a subscription has which name, so that two with the same name never overwrite each other.
+type names map[string]string
+
+// of returns the name of a dataset: its own, unless another dataset had it first; then its id goes into it.
+func (n names) of(d *management.Dataset) string {
+	name := nameOf(d)
+	if owner, taken := n[name]; taken && owner != d.ID {
+		ext := path.Ext(name)
+		name = strings.TrimSuffix(name, ext) + "~" + strings.ReplaceAll(d.ID, "/", "_") + ext
+	}
+	n[name] = d.ID
+	return name
+}

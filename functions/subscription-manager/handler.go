@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/tidegate/tidegate/eventing/catalogue"
+	"github.com/tidegate/tidegate/shared/gatewayapi"
+	"github.com/tidegate/tidegate/shared/management"
+	"github.com/tidegate/tidegate/shared/problem"
+	"github.com/tidegate/tidegate/shared/tenant"
+)
+
+// tenants finds the tenants in force; *tenant.Registry does.
+type tenants interface {
+	Get(participantContextID string) (*tenant.Tenant, bool)
+	All() []*tenant.Tenant
+}
+
+// controlPlane is what the manager needs of the Management API; *management.Client has it.
+type controlPlane interface {
+	Catalog(ctx context.Context, cp tenant.CounterParty, q management.Query) iter.Seq2[*management.Dataset, error]
+	Dataset(ctx context.Context, cp tenant.CounterParty, id string) (*management.Dataset, error)
+	StartNegotiation(ctx context.Context, cp tenant.CounterParty, o *management.Offer) (string, error)
+	GetNegotiation(ctx context.Context, id string) (*management.Negotiation, error)
+	QueryNegotiations(ctx context.Context, q management.Query) iter.Seq2[*management.Negotiation, error]
+	StartTransfer(ctx context.Context, id string, cp tenant.CounterParty, agreementID, transferType string) (string, error)
+	GetTransfer(ctx context.Context, id string) (*management.Transfer, error)
+}
+
+// handler keeps one supply record per subscription and dataset, and moves each along: negotiating → agreed → transferring →
+// delivered, or failed and tried again later. An event is only the reason to look at a record: what is done depends on the
+// record and on what the control plane says now. So:
+//
+//   - The same event twice, late or out of order: the second look finds nothing to do.
+//   - Two at once: every step is a conditional write of the record before the step is taken; the loser leaves it alone.
+//   - A crash between the write and the step: a transfer has an id that follows from the record, so starting it again finds it;
+//     a negotiation, whose id only the control plane can give, is looked for among its newest before another is begun.
+//   - A lost event: the schedule looks at every record that is under way.
+type handler struct {
+	tenants      tenants
+	gateway      *gatewayapi.Client
+	controlPlane func(*tenant.Tenant) (controlPlane, error)
+	publish      func(context.Context, *event.Event) error
+	now          func() time.Time
+	looks        *looks
+}
+
+// Handle handles the schedule "supply" and, for the tenant that they name, negotiation.finalized, negotiation.terminated,
+// transfer.terminated, dataflow.terminated and object.delivered.
+func (h *handler) Handle(ctx context.Context, e *event.Event) (*event.Event, error) {
+	if e.Type() == catalogue.Schedule {
+		h.lookAll(ctx)
+		return nil, nil
+	}
+	pc, err := catalogue.ParticipantContextID(e)
+	if err != nil {
+		return nil, err
+	}
+	t, ok := h.tenants.Get(pc)
+	if !ok {
+		return nil, problem.New(problem.NotFound, "no such participant context")
+	}
+	if len(t.Subscribe) == 0 {
+		return nil, nil
+	}
+	datasetID, err := h.datasetOf(ctx, t, e)
+	if err != nil || datasetID == "" {
+		return nil, err
+	}
+	for i := range t.Subscribe {
+		if err := h.advance(ctx, t, i, datasetID, nil); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// datasetOf finds out which dataset an event is about; "" if none of ours.
+func (h *handler) datasetOf(ctx context.Context, t *tenant.Tenant, e *event.Event) (string, error) {
+	switch e.Type() {
+	case catalogue.ObjectDelivered:
+		d, err := catalogue.Data[catalogue.Delivered](e)
+		return d.DatasetID, err
+	case catalogue.DataFlowTerminated:
+		d, err := catalogue.Data[catalogue.DataFlow](e)
+		return d.DatasetID, err
+	case catalogue.TransferTerminated:
+		d, err := catalogue.Data[catalogue.Transfer](e)
+		return d.DatasetID, err
+	case catalogue.NegotiationFinalized, catalogue.NegotiationTerminated:
+		d, err := catalogue.Data[catalogue.Negotiation](e)
+		if err != nil || d.DatasetID != "" {
+			return d.DatasetID, err
+		}
+		cp, err := h.controlPlane(t)
+		if err != nil {
+			return "", err
+		}
+		n, err := cp.GetNegotiation(ctx, d.NegotiationID)
+		if problem.Is(err, problem.NotFound) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		return n.AssetID, nil
+	}
+	return "", problem.New(problem.Unprocessable, "events of type %s are not for this function", e.Type())
+}
+
+// tell publishes an event about a step that was taken.
+func (h *handler) tell(ctx context.Context, t *tenant.Tenant, eventType, subject string, data any) error {
+	e, err := catalogue.New(name, t.ParticipantContextID, eventType, subject, data)
+	if err != nil {
+		return err
+	}
+	return h.publish(ctx, e)
+}
+
+var _ controlPlane = (*management.Client)(nil)
