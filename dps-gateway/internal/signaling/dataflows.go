@@ -1,0 +1,116 @@
+package signaling
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/tidegate/tidegate/dps-gateway/internal/dataflow"
+	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/problem"
+)
+
+// signaled is a DPS request that has been authenticated.
+type signaled struct {
+	dataflow.Call
+	dialect dps.Dialect
+	body    []byte
+}
+
+// signal authenticates a DPS request, reads its body, and sends what the operation answers.
+func signal(operation func(h *handler, r *http.Request, s *signaled) (dataflow.Answer, error)) func(*handler, http.ResponseWriter, *http.Request) error {
+	return func(h *handler, w http.ResponseWriter, r *http.Request) error {
+		t, once, err := h.authenticate(r.Context(), r)
+		if err != nil {
+			return err
+		}
+		body, err := read(w, r, maxSignal)
+		if err != nil {
+			return err
+		}
+		if once != nil {
+			once.Request = requestDigest(r, body)
+		}
+		s := &signaled{
+			Call:    dataflow.Call{ParticipantContextID: t.ParticipantContextID, DataFlowID: r.PathValue("id"), Once: once},
+			dialect: dps.Dialect(t.ControlPlane.Dialect), body: body,
+		}
+		answer, err := operation(h, r, s)
+		if err != nil {
+			return err
+		}
+		header := w.Header()
+		header.Set("Content-Type", "application/json")
+		header.Set("Cache-Control", "no-store") // it may hold an access token
+		w.WriteHeader(http.StatusOK)
+		_, _ = w.Write(answer) // a caller that is gone will ask again, and get the same
+		return nil
+	}
+}
+
+func (h *handler) prepare(r *http.Request, s *signaled) (dataflow.Answer, error) {
+	m, err := dps.DecodeFlowMessage(s.body, dps.SignalPrepare, s.dialect)
+	if err != nil {
+		return nil, err
+	}
+	return h.Flows.Prepare(r.Context(), s.Call, m)
+}
+
+func (h *handler) start(r *http.Request, s *signaled) (dataflow.Answer, error) {
+	m, err := dps.DecodeFlowMessage(s.body, dps.SignalStart, s.dialect)
+	if err != nil {
+		return nil, err
+	}
+	return h.Flows.Start(r.Context(), s.Call, m)
+}
+
+func (h *handler) started(r *http.Request, s *signaled) (dataflow.Answer, error) {
+	m, err := dps.DecodeStarted(s.body, s.dialect)
+	if err != nil {
+		return nil, err
+	}
+	return h.Flows.Started(r.Context(), s.Call, m)
+}
+
+func (h *handler) suspend(r *http.Request, s *signaled) (dataflow.Answer, error) {
+	m, err := dps.DecodeSuspend(s.body, s.dialect)
+	if err != nil {
+		return nil, err
+	}
+	return h.Flows.Suspend(r.Context(), s.Call, m)
+}
+
+func (h *handler) resume(r *http.Request, s *signaled) (dataflow.Answer, error) {
+	m, err := dps.DecodeResume(s.body, s.dialect)
+	if err != nil {
+		return nil, err
+	}
+	return h.Flows.Resume(r.Context(), s.Call, m)
+}
+
+func (h *handler) terminate(r *http.Request, s *signaled) (dataflow.Answer, error) {
+	m, err := dps.DecodeTerminate(s.body, s.dialect)
+	if err != nil {
+		return nil, err
+	}
+	return h.Flows.Terminate(r.Context(), s.Call, m)
+}
+
+func (h *handler) completed(r *http.Request, s *signaled) (dataflow.Answer, error) {
+	m, err := dps.DecodeCompleted(s.body)
+	if err != nil {
+		return nil, err
+	}
+	return h.Flows.Completed(r.Context(), s.Call, m.MessageID)
+}
+
+func (h *handler) status(r *http.Request, s *signaled) (dataflow.Answer, error) {
+	st, err := h.Flows.Status(r.Context(), s.Call)
+	if err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(st)
+	if err != nil {
+		return nil, problem.Wrap(problem.Internal, err, "the status")
+	}
+	return b, nil
+}
