@@ -89,9 +89,9 @@ type Supply struct {
 	CounterPartyID    string      `json:"counterPartyId"`
 	DatasetID         string      `json:"datasetId"`
 	State             SupplyState `json:"state"`
-	Version           string      `json:"version"` // the SHA-256 that the catalog offered for what is under way
-	Name              string      `json:"name"`    // the key at the sink, without its prefix: the dataset's name in the catalog, made unique
-	Size              int64       `json:"size"`    // bytes, as the catalog says; -1 = unsaid
+	Version           string      `json:"version"`            // the SHA-256 that the catalog offered for what is under way
+	Name              string      `json:"name"`               // the key at the sink, without its prefix: the dataset's name in the catalog, made unique
+	Size              int64       `json:"size"`               // bytes, as the catalog says; -1 = unsaid
 	ClaimedAt         time.Time   `json:"claimedAt,omitzero"` // when the start of the negotiation was claimed
 	NegotiationID     string      `json:"negotiationId,omitempty"`
 	AgreementID       string      `json:"agreementId,omitempty"`
