@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
 	"github.com/tidegate/tidegate/dps-gateway/internal/parked"
 	"github.com/tidegate/tidegate/dps-gateway/internal/records"
 	"github.com/tidegate/tidegate/shared/auth"
@@ -36,9 +36,9 @@ type Flows interface {
 	Errored(ctx context.Context, pc, id, reason string) error
 }
 
-// Events puts an event on the outbox.
-type Events interface {
-	Event(ctx context.Context, pc string, e *event.Event) error
+// Appender puts an entry on the outbox; *outbox.Writer does.
+type Appender interface {
+	Append(ctx context.Context, e *outbox.Entry) error
 }
 
 // Tenants are the tenants in force.
@@ -60,7 +60,7 @@ type Deps struct {
 	Flows         Flows
 	Records       *records.Store
 	Parked        *parked.Store
-	Events        Events
+	Outbox        Appender
 	Registrations Registrations
 	Log           zerolog.Logger
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
 	"github.com/tidegate/tidegate/dps-gateway/internal/records"
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
@@ -98,7 +99,11 @@ func (h *handler) verdict(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := h.Events.Event(r.Context(), pc, e); err != nil {
+	entry, err := outbox.ForEvent(pc, e)
+	if err != nil {
+		return err
+	}
+	if err := h.Outbox.Append(r.Context(), entry); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusAccepted)

@@ -1,0 +1,229 @@
+package data
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tidegate/tidegate/shared/gatewayapi"
+	"github.com/tidegate/tidegate/shared/problem"
+	"github.com/tidegate/tidegate/shared/tenant"
+)
+
+const (
+	chunk     = 1 << 20  // bytes that a client must take within the stall time, and between two looks at the limits
+	smallBody = 64 << 10 // bytes up to which an answer is read first and written at once
+)
+
+var smallBodies = sync.Pool{New: func() any { b := make([]byte, smallBody); return &b }}
+
+// reference is an answer by reference, with the header fields that are the same each time.
+type reference struct {
+	gatewayapi.DataReference
+	etag, digest, disposition string
+}
+
+func newReference(r gatewayapi.DataReference) (*reference, error) {
+	sum, err := hex.DecodeString(r.SHA256)
+	if err != nil || len(sum) != 32 || r.Size < 0 || r.Bucket == "" || r.Key == "" || r.StoreETag == "" {
+		return nil, problem.New(problem.Upstream, "the provider's data server answered with a reference that is none")
+	}
+	out := &reference{DataReference: r, etag: `"` + r.SHA256 + `"`, digest: "sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":"}
+	if _, _, err := mime.ParseMediaType(r.ContentType); err != nil {
+		out.ContentType = "application/octet-stream"
+	}
+	out.disposition = mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(r.Key)})
+	if out.disposition == "" {
+		out.disposition = "attachment"
+	}
+	return out, nil
+}
+
+// serveReference answers with the object, or with what the request's conditions ask for. Once it has begun to write, a
+// failure shows in the outcome and the connection must be broken.
+func (s *Server) serveReference(ctx context.Context, w http.ResponseWriter, r *http.Request, st *stream, l *lane, t *tenant.Tenant, ref *reference) (outcome, error) {
+	h := w.Header()
+	if code := precondition(r.Header, ref.etag); code != 0 {
+		h.Set("ETag", ref.etag)
+		if code == http.StatusPreconditionFailed {
+			return outcome{}, problem.New(problem.Stale, "the data is of another version than If-Match says")
+		}
+		w.WriteHeader(code)
+		return outcome{code: code}, nil
+	}
+	part, whole, ok := span{0, ref.Size}, true, true
+	if r.Method == http.MethodGet { // for HEAD, Range is not defined
+		part, whole, ok = rangeOf(r.Header, ref.etag, ref.Size)
+	}
+	if !ok {
+		h.Set("Content-Range", "bytes */"+strconv.FormatInt(ref.Size, 10))
+		return outcome{}, errRange
+	}
+	body, err := s.open(ctx, t, ref, r.Method, part)
+	if err != nil {
+		return outcome{}, err
+	}
+	if body != nil {
+		defer func() { _ = body.Close() }() // read only
+	}
+	h.Set("ETag", ref.etag)
+	h.Set("Repr-Digest", ref.digest)
+	h.Set("Accept-Ranges", "bytes")
+	h.Set("Cache-Control", "private, no-cache")
+	h.Set("Content-Type", ref.ContentType)
+	h.Set("Content-Disposition", ref.disposition)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.FormatInt(part.length, 10))
+	code := http.StatusOK
+	if !whole {
+		code = http.StatusPartialContent
+		h.Set("Content-Range", contentRange(part, ref.Size))
+	}
+	if body == nil || part.length == 0 {
+		w.WriteHeader(code)
+		return outcome{code: code}, nil
+	}
+	n, err := s.send(ctx, w, st, l, body, part.length, code)
+	return outcome{code: code, bytes: n, broken: err}, nil
+}
+
+func contentRange(p span, size int64) string {
+	return "bytes " + strconv.FormatInt(p.offset, 10) + "-" + strconv.FormatInt(p.offset+p.length-1, 10) + "/" + strconv.FormatInt(size, 10)
+}
+
+// open opens the part of the object, or looks whether the object is there. An object that is of another version by now is a
+// passing failure: the dataset's record will follow.
+func (s *Server) open(ctx context.Context, t *tenant.Tenant, ref *reference, method string, part span) (io.ReadCloser, error) {
+	bucket, ok := t.Bucket(ref.Bucket)
+	if !ok {
+		return nil, problem.New(problem.Upstream, "the provider's data server named a bucket that is none of the provider's")
+	}
+	store, err := s.stores.get(ctx, bucket)
+	if err != nil {
+		return nil, storeFailure(err)
+	}
+	if method == http.MethodHead || part.length == 0 {
+		defer store.release()
+		o, err := store.Head(ctx, ref.Key)
+		if err == nil && (o.ETag != ref.StoreETag || o.Size != ref.Size) {
+			err = problem.New(problem.Stale, "the object has changed")
+		}
+		if err != nil {
+			return nil, storeFailure(err)
+		}
+		return nil, nil //nolint:nilnil // no body and no error: there is nothing to send
+	}
+	body, o, err := store.Open(ctx, ref.Key, ref.StoreETag, part.offset, part.length)
+	if err != nil {
+		store.release()
+		return nil, storeFailure(err)
+	}
+	if o.Size != ref.Size {
+		_ = body.Close() // read only
+		store.release()
+		return nil, storeFailure(problem.New(problem.Stale, "the object has changed"))
+	}
+	return &storeBody{ReadCloser: body, store: store}, nil
+}
+
+// storeBody lets go of the bucket with the object.
+type storeBody struct {
+	io.ReadCloser
+	store *openStore
+}
+
+func (b *storeBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.store.release()
+	return err
+}
+
+func storeFailure(err error) error {
+	switch problem.KindOf(err) {
+	case problem.Stale, problem.NotFound:
+		e := problem.Wrap(problem.Unavailable, err, "the provider is replacing the data by another version")
+		e.RetryAfter = time.Second
+		return e
+	case problem.Timeout:
+		return problem.Wrap(problem.Timeout, err, "the provider's object store did not answer in time")
+	default:
+		e := problem.Wrap(problem.Unavailable, err, "the provider's object store can't be reached")
+		e.RetryAfter = time.Second
+		return e
+	}
+}
+
+// send writes n bytes of body. What is small goes out in one write with the header; the rest in chunks, each within the stall
+// time, and from a file by the kernel.
+func (s *Server) send(ctx context.Context, w http.ResponseWriter, st *stream, l *lane, body io.Reader, n int64, code int) (int64, error) {
+	if n <= smallBody {
+		return s.sendSmall(ctx, w, st, l, body, int(n), code)
+	}
+	src := body
+	if b, ok := body.(*storeBody); ok {
+		src = b.ReadCloser
+		if f, ok := src.(interface{ File() *os.File }); ok {
+			src = f.File() // a limited *os.File is what the network stack recognises
+		}
+	}
+	w.WriteHeader(code)
+	var sent int64
+	for sent < n {
+		size := min(n-sent, chunk)
+		if err := l.pace(ctx, int(size)); err != nil {
+			return sent, err
+		}
+		if !st.extend(s.cfg.Stall) {
+			return sent, errCut
+		}
+		m, err := io.CopyN(w, src, size)
+		sent += m
+		s.Metrics.Bytes(st.access.ParticipantContextID, m)
+		if err != nil {
+			return sent, err
+		}
+	}
+	if st.isCut() {
+		return sent, errCut
+	}
+	return sent, nil
+}
+
+func (s *Server) sendSmall(ctx context.Context, w http.ResponseWriter, st *stream, l *lane, body io.Reader, n, code int) (int64, error) {
+	buf, _ := smallBodies.Get().(*[]byte)
+	defer smallBodies.Put(buf)
+	if err := l.pace(ctx, n); err != nil {
+		return 0, err
+	}
+	if _, err := io.ReadFull(body, (*buf)[:n]); err != nil {
+		return 0, err
+	}
+	if !st.extend(s.cfg.Stall) {
+		return 0, errCut
+	}
+	w.WriteHeader(code)
+	m, err := w.Write((*buf)[:n])
+	s.Metrics.Bytes(st.access.ParticipantContextID, int64(m))
+	return int64(m), err
+}
+
+var (
+	errCut   = errors.New("cut")
+	errRange = errors.New("no byte of the range is there")
+)
+
+// isReference tells whether an answer is by reference.
+func isReference(h http.Header) bool {
+	t, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(t), gatewayapi.ReferenceContentType)
+}

@@ -1,0 +1,125 @@
+package data
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/tidegate/tidegate/dps-gateway/internal/token"
+)
+
+// stream is one answer under way.
+type stream struct {
+	access *token.Access
+	rc     *http.ResponseController
+	conn   net.Conn // nil if the server does not tell
+	cancel context.CancelFunc
+
+	mu  sync.Mutex
+	cut bool
+}
+
+// extend gives the client d to take the next bytes; false if the stream was cut.
+func (s *stream) extend(d time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cut {
+		return false
+	}
+	_ = s.rc.SetWriteDeadline(time.Now().Add(d)) // a connection that is gone fails on the next write
+	return true
+}
+
+// stop cuts the stream: what is being written fails at once, and what waits in the socket's buffers is thrown away.
+func (s *stream) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cut {
+		return
+	}
+	s.cut = true
+	s.cancel()
+	if tcp, ok := s.conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // closing then resets the connection; if it is gone already, all the better
+	}
+	_ = s.rc.SetWriteDeadline(time.Unix(1, 0))
+}
+
+func (s *stream) isCut() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cut
+}
+
+type flowKey struct{ pc, flow string }
+
+// streams are the answers under way in this process.
+type streams struct {
+	mu   sync.Mutex
+	open map[flowKey]map[*stream]struct{}
+}
+
+func (s *streams) add(st *stream) {
+	k := flowKey{st.access.ParticipantContextID, st.access.DataFlowID}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = map[flowKey]map[*stream]struct{}{}
+	}
+	of := s.open[k]
+	if of == nil {
+		of = map[*stream]struct{}{}
+		s.open[k] = of
+	}
+	of[st] = struct{}{}
+}
+
+func (s *streams) remove(st *stream) {
+	k := flowKey{st.access.ParticipantContextID, st.access.DataFlowID}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := s.open[k]
+	delete(of, st)
+	if len(of) == 0 {
+		delete(s.open, k)
+	}
+}
+
+func (s *streams) ofFlow(pc, flow string) []*stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []*stream
+	for st := range s.open[flowKey{pc, flow}] {
+		out = append(out, st)
+	}
+	return out
+}
+
+// where returns the streams that match.
+func (s *streams) where(match func(*token.Access) bool) []*stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []*stream
+	for _, of := range s.open {
+		for st := range of {
+			if match(st.access) {
+				out = append(out, st)
+			}
+		}
+	}
+	return out
+}
+
+type connKey struct{}
+
+// ConnContext keeps the connection for the streams on it: the http.Server of the public listener must use it.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+func connOf(ctx context.Context) net.Conn {
+	c, _ := ctx.Value(connKey{}).(net.Conn)
+	return c
+}
