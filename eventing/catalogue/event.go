@@ -36,7 +36,12 @@ func New(program, participantContextID, eventType, subject string, data any, idP
 	e.SetSource(Source(program, participantContextID))
 	e.SetSubject(subject)
 	e.SetTime(time.Now().UTC())
+	e.SetDataSchema(SchemaID(eventType))
 	e.SetExtension(ExtParticipantContextID, participantContextID)
+	if flow, ok := data.(DataFlow); ok {
+		setIfAny(&e, ExtFlowRole, flow.Role)
+		setIfAny(&e, ExtFlowDirection, flow.Direction)
+	}
 	if err := e.SetData(event.ApplicationJSON, data); err != nil {
 		return nil, problem.New(problem.Invalid, "data of %s: %w", eventType, err)
 	}
@@ -44,6 +49,12 @@ func New(program, participantContextID, eventType, subject string, data any, idP
 		return nil, problem.New(problem.Invalid, "event %s: %w", eventType, err)
 	}
 	return &e, nil
+}
+
+func setIfAny(e *event.Event, extension, value string) {
+	if value != "" {
+		e.SetExtension(extension, value)
+	}
 }
 
 // ParticipantContextID returns the tenant that the event belongs to; an error if the event names none.

@@ -54,9 +54,9 @@ const (
 
 // Object is the data of object.created, object.changed and object.removed. Subject: <bucket>/<key>.
 type Object struct {
-	Bucket      string    `json:"bucket"` // the bucket's name in the tenant's document
-	Key         string    `json:"key"`
-	Size        int64     `json:"size"` // bytes; 0 when removed
+	Bucket      string    `json:"bucket" schema:"nonempty"` // the bucket's name in the tenant's document
+	Key         string    `json:"key" schema:"nonempty"`
+	Size        int64     `json:"size" schema:"min=0"` // bytes; 0 when removed
 	StoreETag   string    `json:"storeEtag,omitempty"`
 	ContentType string    `json:"contentType,omitempty"`
 	Modified    time.Time `json:"modified,omitzero"`
@@ -64,32 +64,32 @@ type Object struct {
 
 // Delivered is the data of object.delivered. Subject: <sink>/<key>.
 type Delivered struct {
-	DataFlowID     string `json:"dataFlowId"`
+	DataFlowID     string `json:"dataFlowId" schema:"nonempty"`
 	DatasetID      string `json:"datasetId"`
 	AgreementID    string `json:"agreementId"`
 	CounterPartyID string `json:"counterPartyId"`
 	Sink           string `json:"sink"`
 	Key            string `json:"key"`
-	Size           int64  `json:"size"` // bytes
-	SHA256         string `json:"sha256"`
-	Slices         int    `json:"slices"`  // invocations it took
-	Resumed        bool   `json:"resumed"` // a partial object was continued
+	Size           int64  `json:"size" schema:"min=0"`    // bytes
+	SHA256         string `json:"sha256" schema:"sha256"` // of the content, lower-case hex
+	Slices         int    `json:"slices" schema:"min=0"`  // invocations it took
+	Resumed        bool   `json:"resumed"`                // a partial object was continued
 }
 
 // Dataset is the data of dataset.published and dataset.withdrawn. Subject: the dataset id.
 type Dataset struct {
-	DatasetID string `json:"datasetId"`
+	DatasetID string `json:"datasetId" schema:"nonempty"`
 	Bucket    string `json:"bucket"`
 	Key       string `json:"key"`
-	Rule      string `json:"rule,omitempty"` // the publish rule that matched
-	Size      int64  `json:"size"`           // bytes
-	SHA256    string `json:"sha256,omitempty"`
-	Replaced  bool   `json:"replaced"` // a newer version of a dataset that was published before
+	Rule      string `json:"rule,omitempty"`                   // the publish rule that matched
+	Size      int64  `json:"size" schema:"min=0"`              // bytes
+	SHA256    string `json:"sha256,omitempty" schema:"sha256"` // of the content, lower-case hex
+	Replaced  bool   `json:"replaced"`                         // a newer version of a dataset that was published before
 }
 
 // Negotiation is the data of negotiation.initiated, .requested, .finalized and .terminated. Subject: the negotiation id.
 type Negotiation struct {
-	NegotiationID       string `json:"negotiationId"`
+	NegotiationID       string `json:"negotiationId" schema:"nonempty"`
 	CounterPartyID      string `json:"counterPartyId"`
 	CounterPartyAddress string `json:"counterPartyAddress,omitempty"`
 	DatasetID           string `json:"datasetId,omitempty"`
@@ -103,7 +103,7 @@ type Decided struct {
 	AgreementID    string `json:"agreementId,omitempty"`
 	DatasetID      string `json:"datasetId"`
 	CounterPartyID string `json:"counterPartyId"`
-	Verdict        string `json:"verdict"` // approved, rejected or review
+	Verdict        string `json:"verdict" schema:"enum=approved|rejected|review"` // approved, rejected or review
 	Rule           string `json:"rule"`
 	Reason         string `json:"reason"`
 	By             string `json:"by"`
@@ -111,34 +111,37 @@ type Decided struct {
 
 // Verdict is the data of verdict.given. Subject: the decision's id.
 type Verdict struct {
-	DecisionID string `json:"decisionId"`
-	Verdict    string `json:"verdict"` // approved or rejected
-	By         string `json:"by"`
+	DecisionID string `json:"decisionId" schema:"nonempty"`
+	Verdict    string `json:"verdict" schema:"enum=approved|rejected"` // approved or rejected
+	By         string `json:"by" schema:"nonempty"`
 	Reason     string `json:"reason"`
 }
 
 // Transfer is the data of transfer.requested, .progressed and .terminated. Subject: the transfer process id.
 type Transfer struct {
-	TransferProcessID string `json:"transferProcessId"`
+	TransferProcessID string `json:"transferProcessId" schema:"nonempty"`
 	DatasetID         string `json:"datasetId"`
 	AgreementID       string `json:"agreementId,omitempty"`
 	CounterPartyID    string `json:"counterPartyId,omitempty"`
-	Offset            int64  `json:"offset,omitempty"` // bytes at the sink, on progressed
-	Size              int64  `json:"size,omitempty"`   // bytes in all, on progressed; -1 = unknown
-	Slice             int    `json:"slice,omitempty"`  // number of the slice that ended, on progressed
+	Offset            int64  `json:"offset,omitempty" schema:"min=0"` // bytes at the sink, on progressed
+	Size              int64  `json:"size,omitempty" schema:"min=-1"`  // bytes in all, on progressed; -1 = unknown
+	Slice             int    `json:"slice,omitempty" schema:"min=0"`  // number of the slice that ended, on progressed
 	Reason            string `json:"reason,omitempty"`
 }
 
 // DataFlow is the data of every dataflow event. Subject: the data flow id. Never a data address, never a token.
 type DataFlow struct {
-	DataFlowID     string `json:"dataFlowId"`
-	State          string `json:"state"`     // DPS state
-	Role           string `json:"role"`      // CONSUMER or PROVIDER
-	Direction      string `json:"direction"` // PULL or PUSH
+	DataFlowID     string `json:"dataFlowId" schema:"nonempty"`
+	State          string `json:"state" schema:"enum=INITIALIZED|PREPARING|PREPARED|STARTING|STARTED|SUSPENDED|COMPLETED|TERMINATED"` // DPS state
+	Role           string `json:"role" schema:"enum=CONSUMER|PROVIDER"`                                                               // CONSUMER or PROVIDER
+	Direction      string `json:"direction" schema:"enum=PULL|PUSH"`                                                                  // PULL or PUSH
 	Profile        string `json:"profile"`
 	CounterPartyID string `json:"counterPartyId"`
 	AgreementID    string `json:"agreementId"`
 	DatasetID      string `json:"datasetId"`
-	Revision       int64  `json:"revision"` // of the flow; rises with each transition
+	Revision       int64  `json:"revision" schema:"min=0"` // of the flow; rises with each transition
 	Reason         string `json:"reason,omitempty"`
 }
+
+// Tick is the data of Schedule events: there is none.
+type Tick struct{}

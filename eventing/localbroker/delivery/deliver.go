@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"github.com/tidegate/tidegate/eventing/localbroker/store"
 	"github.com/tidegate/tidegate/shared/problem"
 )
@@ -31,13 +29,11 @@ func (d *Dispatcher) deliver(ctx context.Context, l *lane, it item) {
 	if l.ended(o.unreachable, now) {
 		d.reachability(l, o)
 	}
-	line := d.line(l, r, it.seq, v, o).Dur("duration", now.Sub(start))
+	d.report(l, r, &report{seq: it.seq, verdict: v, outcome: o, attempts: state.Attempts, pause: pause, took: now.Sub(start)})
 	switch v {
 	case finished:
-		line.Msg("delivered")
 		d.finish(l, it, r, state, o)
 	case hold:
-		line.Msg("held")
 		if it.state.Unreachable.IsZero() {
 			d.update(l, it.seq, state)
 		}
@@ -45,11 +41,9 @@ func (d *Dispatcher) deliver(ctx context.Context, l *lane, it item) {
 	case again:
 		l.retried.Add(1)
 		state.NotBefore = now.Add(pause)
-		line.Int("attempts", state.Attempts).Dur("pause", pause).Msg("delivery failed, will be repeated")
 		d.update(l, it.seq, state)
 		l.push(item{seq: it.seq, state: state})
 	case giveUp:
-		line.Int("attempts", state.Attempts).Msg("delivery given up")
 		d.giveUp(l, it, state, o, l.target.url)
 	}
 }
@@ -99,43 +93,4 @@ func (d *Dispatcher) giveUp(l *lane, it item, state store.State, o *outcome, des
 
 func (d *Dispatcher) update(l *lane, seq uint64, state store.State) {
 	d.store.Defer(&store.Change{Update: []store.Delivery{{Key: l.key(seq), State: state}}})
-}
-
-// line begins the log line of an attempt: quiet for what works, loud for what is given up.
-func (d *Dispatcher) line(l *lane, r *store.Record, seq uint64, v verdict, o *outcome) *zerolog.Event {
-	level := zerolog.DebugLevel
-	switch v {
-	case again:
-		level = zerolog.WarnLevel
-	case giveUp:
-		level = zerolog.ErrorLevel
-	case finished, hold:
-	}
-	ev := d.log.WithLevel(level).Uint64("seq", seq).Str("trigger", l.trigger).Bool("dead_letter", l.deadLetter).Int("status", o.code)
-	if ev == nil {
-		return ev
-	}
-	for _, a := range r.Attributes {
-		switch a[0] {
-		case "id":
-			ev.Str("ce_id", a[1])
-		case "type":
-			ev.Str("ce_type", a[1])
-		case "participantcontextid":
-			ev.Str("participant_context_id", a[1])
-		}
-	}
-	if v == giveUp || v == again {
-		ev.Bytes("answer", o.body[:min(len(o.body), 300)])
-	}
-	return ev
-}
-
-// reachability tells once when a subscriber has gone and once when it is back.
-func (d *Dispatcher) reachability(l *lane, o *outcome) {
-	if o.unreachable {
-		d.log.Warn().Str("trigger", l.trigger).Str("url", l.target.url).Msg("nobody listens; its events wait")
-		return
-	}
-	d.log.Info().Str("trigger", l.trigger).Str("url", l.target.url).Msg("is there again")
 }

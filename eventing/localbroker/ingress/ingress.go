@@ -107,14 +107,13 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.limits.EventBytes))
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if _, over := errors.AsType[*http.MaxBytesError](err); over {
 		return problem.New(problem.TooLarge, "the event is larger than %d bytes", h.limits.EventBytes)
 	}
 	if err != nil {
 		return problem.New(problem.Invalid, "the body can't be read: %w", err)
 	}
-	in, err := Decode(r.Header, body)
+	in, err := Decode(r.Context(), r.Header, body)
 	if err != nil {
 		return err
 	}
@@ -140,7 +139,7 @@ func brokerOf(path string) (manifest.Name, error) {
 }
 
 // Decode reads the event of a request in binary or structured mode. All its errors are Invalid.
-func Decode(header http.Header, body []byte) (*delivery.Incoming, error) {
+func Decode(ctx context.Context, header http.Header, body []byte) (*delivery.Incoming, error) {
 	m := cehttp.NewMessage(header, io.NopCloser(bytes.NewReader(body)))
 	switch m.ReadEncoding() {
 	case binding.EncodingBinary, binding.EncodingStructured:
@@ -149,7 +148,7 @@ func Decode(header http.Header, body []byte) (*delivery.Incoming, error) {
 	default:
 		return nil, problem.New(problem.Invalid, "no CloudEvent: expected ce- headers, or Content-Type %s", event.ApplicationCloudEventsJSON)
 	}
-	e, err := binding.ToEvent(context.Background(), m)
+	e, err := binding.ToEvent(ctx, m)
 	if err != nil {
 		return nil, problem.New(problem.Invalid, "no CloudEvent: %w", err)
 	}
