@@ -121,7 +121,7 @@ type Delivery struct {
 	ETag        string    `json:"etag,omitempty"`        // the provider's strong entity tag of the bytes at the sink, for If-Range
 	ContentType string    `json:"contentType,omitempty"` // as the provider says
 	Resumed     bool      `json:"resumed,omitempty"`     // a partial object was continued
-	Attempts    int       `json:"attempts,omitempty"`    // refusals and broken promises of the provider in a row; bytes received set it to 0
+	Attempts    int       `json:"attempts,omitempty"`    // refusals and broken promises of the provider so far
 	LeaseOwner  string    `json:"leaseOwner,omitempty"`  // the invocation that is at work on this flow
 	LeaseUntil  time.Time `json:"leaseUntil,omitzero"`   // when the owner is taken for dead unless it has renewed
 }
