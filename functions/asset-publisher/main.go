@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/functions/controlplanes"
 	"github.com/tidegate/tidegate/functions/stores"
 	"github.com/tidegate/tidegate/shared/function"
 	"github.com/tidegate/tidegate/shared/tenant"
@@ -33,9 +34,11 @@ func run(ctx context.Context, log zerolog.Logger) error {
 
 	pool := stores.New()
 	defer pool.Close()
+	planes := controlplanes.New(svc.HTTPClient())
 	h := &handler{
 		tenants: registry, stores: pool, gateway: svc.Gateway(),
-		controlPlane: newClients(svc.HTTPClient()).of, now: time.Now,
+		controlPlane: func(t *tenant.Tenant) (controlPlane, error) { return planes.Of(t) },
+		now:          time.Now,
 	}
 	svc.HandleEvents(h.Handle)
 	return svc.Run(ctx)

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/rs/zerolog"
+
+	"github.com/tidegate/tidegate/eventing/catalogue"
+	"github.com/tidegate/tidegate/shared/gatewayapi"
+	"github.com/tidegate/tidegate/shared/problem"
+	"github.com/tidegate/tidegate/shared/tenant"
+)
+
+// closing is the time for the last words of an invocation whose own time is over. Shorter than the lease.
+const closing = 5 * time.Second
+
+// Why a slice ends although neither the data nor the provider has.
+var (
+	errSliceOver = errors.New("the slice is over")
+	errLeaseLost = errors.New("another invocation has taken the flow over")
+	errFlowEnded = errors.New("the flow is not started any more")
+)
+
+// job is one invocation's work on one flow.
+type job struct {
+	*handler
+	tenant   *tenant.Tenant
+	flow     *gatewayapi.Flow
+	delivery gatewayapi.Delivery // as read; run works on the lease's copy
+	revision string
+}
+
+// run pulls for one slice.
+func (j *job) run(ctx context.Context) (*event.Event, error) {
+	lease, err := j.claim(ctx)
+	if err != nil {
+		return nil, err
+	}
+	slice, end := j.slice(ctx)
+	p := &pull{job: j, lease: lease}
+	stop := lease.keep(slice, end, j.flowStarted, p.reached.Load)
+	err = p.run(slice)
+	stop()
+	if cause := context.Cause(slice); err != nil && cause != nil {
+		err = cause // what ended the slice, not how that showed
+	}
+	end(nil)
+
+	// The rest must happen although the caller may have gone: the record says how the slice has ended.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
+	defer cancel()
+	if cerr := p.close(); cerr != nil && err == nil {
+		err = cerr
+	}
+	return j.conclude(ctx, p, err)
+}
+
+// slice returns the context of the slice and how to end it with a cause.
+func (j *job) slice(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	slice, end := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(j.cfg.SliceTime, func() { end(errSliceOver) })
+	go func() {
+		select {
+		case <-j.draining:
+			end(errSliceOver)
+		case <-slice.Done():
+		}
+		timer.Stop()
+	}()
+	return slice, end
+}
+
+// flowStarted tells whether the flow may still be pulled; true if it can't be found out now.
+func (j *job) flowStarted(ctx context.Context) bool {
+	f, err := j.gateway.Flow(ctx, j.tenant.ParticipantContextID, j.flow.DataFlowID)
+	return err != nil || f.State == j.flow.State
+}
+
+// conclude writes how the slice has ended and says what follows.
+func (j *job) conclude(ctx context.Context, p *pull, err error) (*event.Event, error) {
+	lease := p.lease
+	log := zerolog.Ctx(ctx)
+	if err == nil {
+		d, err := lease.release(ctx, func(d *gatewayapi.Delivery) { d.Done, d.Slices = true, d.Slices+1 })
+		if err != nil {
+			return nil, err
+		}
+		j.delivery = d
+		return j.finish(ctx)
+	}
+	if errors.Is(err, errLeaseLost) {
+		return nil, again(time.Second, "another invocation has taken the flow over")
+	}
+	if no, ok := errors.AsType[*refusal](err); ok {
+		return nil, j.refused(ctx, p, no)
+	}
+	d, rerr := lease.release(ctx, func(d *gatewayapi.Delivery) {
+		if p.received.Load() > 0 {
+			d.Slices++
+		}
+	})
+	if rerr != nil {
+		return nil, rerr
+	}
+	switch {
+	case errors.Is(err, errFlowEnded):
+		log.Info().Int64("offset", d.Offset).Msg("the flow was suspended or ended, what is stored is kept")
+		return nil, nil
+	case errors.Is(err, errSliceOver) && p.received.Load() > 0:
+		log.Info().Int64("offset", d.Offset).Int64("size", d.Size).Int("slice", d.Slices).Msg("slice ended")
+		return j.progressed(d)
+	case errors.Is(err, errSliceOver), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return nil, again(time.Second, "no byte came within the slice")
+	}
+	log.Warn().Err(err).Int64("offset", d.Offset).Msg("the pull broke off, what is stored is kept")
+	return nil, err
+}
+
+// refused counts what the provider has refused or got wrong; when it is too much, or if it can't get better, the flow is
+// given up.
+func (j *job) refused(ctx context.Context, p *pull, no *refusal) error {
+	if no.reset {
+		p.reset(ctx)
+	}
+	d, err := p.lease.release(ctx, func(d *gatewayapi.Delivery) { d.Attempts++ })
+	if err != nil {
+		return err
+	}
+	flow, err := j.gateway.Flow(ctx, j.tenant.ParticipantContextID, j.flow.DataFlowID)
+	if err != nil {
+		return err
+	}
+	log := zerolog.Ctx(ctx)
+	if flow.State != j.flow.State {
+		log.Info().Str("state", string(flow.State)).Str("reason", no.reason).Msg("the flow is not started any more")
+		return nil
+	}
+	if !no.final && d.Attempts < j.cfg.MaxRefusals {
+		return again(max(j.cfg.RefusalPause, no.wait), "%s (%d of %d)", no.reason, d.Attempts, j.cfg.MaxRefusals)
+	}
+	log.Error().Str("reason", no.reason).Int("attempts", d.Attempts).Msg("the flow is given up")
+	err = j.gateway.Errored(ctx, j.tenant.ParticipantContextID, j.flow.DataFlowID, no.reason)
+	if problem.Is(err, problem.Conflict) || problem.Is(err, problem.NotFound) { // it has ended meanwhile
+		return nil
+	}
+	return err
+}
+
+// finish completes the flow and tells of the delivery. It is repeated until both have been heard.
+func (j *job) finish(ctx context.Context) (*event.Event, error) {
+	if !j.flow.State.Terminal() {
+		err := j.gateway.Complete(ctx, j.tenant.ParticipantContextID, j.flow.DataFlowID)
+		if problem.Is(err, problem.Conflict) || problem.Is(err, problem.NotFound) {
+			zerolog.Ctx(ctx).Warn().Err(err).Msg("the data is delivered, but the flow ended otherwise")
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	d := j.delivery
+	return catalogue.New(name, j.tenant.ParticipantContextID, catalogue.ObjectDelivered, d.Sink+"/"+d.Key, catalogue.Delivered{
+		DataFlowID: j.flow.DataFlowID, DatasetID: d.DatasetID, AgreementID: j.flow.AgreementID, CounterPartyID: j.flow.CounterPartyID,
+		Sink: d.Sink, Key: d.Key, Size: d.Size, SHA256: d.SHA256, Slices: d.Slices, Resumed: d.Resumed,
+	}, j.flow.DataFlowID, d.SHA256)
+}
