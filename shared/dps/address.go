@@ -54,13 +54,12 @@ func (p EndpointProperty) String() string { return p.Name }
 func CheckAddress(signal Signal, role Role, dir Direction, addr *DataAddress) (*DataAddress, error) {
 	switch signal {
 	case SignalPrepare, SignalStart:
-		if dir == Pull && addr != nil {
+		switch {
+		case dir == Pull && addr != nil:
 			return nil, problem.Field("dataAddress", "is there, but on pull the provider's data plane makes it")
-		}
-		if signal == SignalPrepare {
+		case dir == Pull || signal == SignalPrepare:
 			return nil, nil
-		}
-		if addr == nil {
+		case addr == nil:
 			return nil, problem.Field("dataAddress", "is missing: on push the start tells where to send the data")
 		}
 		return addr, nil
