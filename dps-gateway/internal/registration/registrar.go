@@ -109,7 +109,7 @@ type worker struct {
 // Run keeps the registrations until ctx ends.
 func (r *Registrar) Run(ctx context.Context) {
 	workers := map[string]*worker{}
-	var goodbyes sync.WaitGroup
+	goodbyes := map[string]*worker{}
 	for ctx.Err() == nil {
 		now := map[string]*tenant.Tenant{}
 		for _, t := range r.tenants.All() {
@@ -125,7 +125,7 @@ func (r *Registrar) Run(ctx context.Context) {
 			delete(workers, pc)
 			if !stays || t.ControlPlane.ManagementURL != w.tenant.ControlPlane.ManagementURL ||
 				t.ControlPlane.Signaling.DataplaneID != w.tenant.ControlPlane.Signaling.DataplaneID {
-				goodbyes.Go(func() { r.deregister(ctx, w.tenant) })
+				goodbyes[pc] = r.goodbye(ctx, w.tenant)
 			}
 			if !stays {
 				r.forget(pc)
@@ -133,6 +133,10 @@ func (r *Registrar) Run(ctx context.Context) {
 		}
 		for pc, t := range now {
 			if _, ok := workers[pc]; !ok {
+				if g, going := goodbyes[pc]; going && g.tenant.ControlPlane.Signaling.DataplaneID == t.ControlPlane.Signaling.DataplaneID {
+					g.stop() // it came back: nothing may delete the registration any more
+					<-g.done
+				}
 				workers[pc] = r.start(ctx, t)
 			}
 		}
@@ -144,7 +148,20 @@ func (r *Registrar) Run(ctx context.Context) {
 	for _, w := range workers {
 		<-w.done
 	}
-	goodbyes.Wait()
+	for _, g := range goodbyes {
+		<-g.done
+	}
+}
+
+// goodbye deregisters a tenant in the background.
+func (r *Registrar) goodbye(ctx context.Context, t *tenant.Tenant) *worker {
+	w := &worker{tenant: t, done: make(chan struct{})}
+	ctx, w.stop = context.WithCancel(ctx)
+	go func() {
+		defer close(w.done)
+		r.deregister(ctx, t)
+	}()
+	return w
 }
 
 // same tells whether two versions of a tenant are registered alike.

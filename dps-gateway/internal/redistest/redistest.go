@@ -1,0 +1,75 @@
+// Package redistest gives tests a Redis: the embedded one, and a real redis-server process where there is one.
+package redistest
+
+import (
+	"context"
+	"net"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+)
+
+// Mini returns a client of a fresh embedded Redis.
+func Mini(tb testing.TB) (redis.UniversalClient, *miniredis.Miniredis) {
+	tb.Helper()
+	m := miniredis.RunT(tb)
+	return client(tb, m.Addr()), m
+}
+
+// Server returns a client of a fresh redis-server, started with the given further arguments, and its process. The test is
+// skipped where there is no redis-server.
+func Server(tb testing.TB, args ...string) (redis.UniversalClient, *exec.Cmd) {
+	tb.Helper()
+	bin, err := exec.LookPath("redis-server")
+	if err != nil {
+		tb.Skip("redis-server is not installed")
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener has one
+	_ = l.Close()
+	args = append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--dir", tb.TempDir()}, args...)
+	cmd := exec.Command(bin, args...) //nolint:gosec,noctx // ended by the cleanup below
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	c := client(tb, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if err := c.Ping(context.Background()).Err(); err == nil {
+			return c, cmd
+		} else if time.Now().After(deadline) {
+			tb.Fatalf("redis-server does not answer: %v", err)
+		}
+	}
+}
+
+func client(tb testing.TB, addr string) redis.UniversalClient {
+	tb.Helper()
+	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{addr}, DisableIdentity: true})
+	tb.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// Each runs a test on the embedded Redis and on a real one.
+func Each(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)) {
+	t.Helper()
+	t.Run("miniredis", func(t *testing.T) {
+		rdb, _ := Mini(t)
+		test(t, rdb)
+	})
+	t.Run("redis-server", func(t *testing.T) {
+		rdb, _ := Server(t)
+		test(t, rdb)
+	})
+}
