@@ -1,4 +1,3 @@
-// Package objectstore reads and writes the objects of a tenant's buckets: folders and S3 buckets, on top of gocloud.dev/blob.
 package objectstore
 
 import (
@@ -18,7 +17,7 @@ type Object struct {
 	Key         string
 	Size        int64
 	ETag        string // the store's own tag, without quotes: it changes when the content does
-	ContentType string
+	ContentType string // a listing of an S3 bucket does not tell it
 	Modified    time.Time
 }
 
