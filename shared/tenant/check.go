@@ -97,12 +97,12 @@ func (c checker) url(path, v string) {
 	c.word(path, v)
 	u, err := url.Parse(v)
 	switch {
-	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
-		c.add(path, "%s is not an absolute http or https URL", quote(v))
-	case u.User != nil:
+	case err == nil && u.User != nil:
 		c.add(path, "holds credentials, expected is a URL without")
+	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
+		c.add(path, "%s is not an absolute http or https URL", redact(v))
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		c.add(path, "%s has a query or fragment, expected is a URL without", quote(v))
+		c.add(path, "has a query or fragment, expected is a URL without")
 	}
 }
 

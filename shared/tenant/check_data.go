@@ -30,10 +30,10 @@ func (c checker) bucketURL(at, v string) {
 	c.length(at, v, maxText)
 	u, err := url.Parse(v)
 	switch {
-	case err != nil || (u.Scheme != "file" && u.Scheme != "s3"):
-		c.add(at, "%s is not the URL of a bucket, expected is file:///path or s3://bucket?region=…&endpoint=…", redact(u, v))
-	case u.User != nil:
+	case err == nil && u.User != nil:
 		c.add(at, "holds credentials, expected is a URL without")
+	case err != nil || (u.Scheme != "file" && u.Scheme != "s3"):
+		c.add(at, "%s is not the URL of a bucket, expected is file:///path or s3://bucket?region=…&endpoint=…", redact(v))
 	case u.Fragment != "":
 		c.add(at, "%s has a fragment, expected is a URL without", quote(v))
 	case u.Scheme == "file" && (u.Host != "" || !strings.HasPrefix(u.Path, "/")):
@@ -41,17 +41,6 @@ func (c checker) bucketURL(at, v string) {
 	case u.Scheme == "s3" && u.Host == "":
 		c.add(at, "%s does not name a bucket, expected is s3://bucket?region=…&endpoint=…", quote(v))
 	}
-}
-
-// redact spells a URL without its password.
-func redact(u *url.URL, v string) string {
-	if u == nil {
-		return "this"
-	}
-	if u.User != nil {
-		return quote(u.Redacted())
-	}
-	return quote(v)
 }
 
 func (c checker) policies(t *Tenant) {

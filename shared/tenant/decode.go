@@ -35,7 +35,7 @@ func (d decoder) value(n ast.Node, v reflect.Value, path string) {
 }
 
 func (d decoder) plain(n ast.Node, v reflect.Value, path string) {
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		s, ok := text(n)
 		if !ok {
 			s = kind(n) // a number without a unit: the type says what it expects

@@ -12,16 +12,16 @@ import (
 // maxFaults bounds the text about one document: a wrong indent can make every line of it a fault.
 const maxFaults = 50
 
-// Fault is one thing that is wrong with a document. Its text is one line: file:line: field: what is wrong and what is
+// FaultError is one thing that is wrong with a document. Its text is one line: file:line: field: what is wrong and what is
 // expected. It unwraps to a problem.Error of kind Invalid.
-type Fault struct {
+type FaultError struct {
 	File string
 	Line int // 0 = the file as a whole
 	Err  *problem.Error
 }
 
 // Error returns the line that a person reads.
-func (f *Fault) Error() string {
+func (f *FaultError) Error() string {
 	if f.Line == 0 {
 		return f.File + ": " + f.Err.Error()
 	}
@@ -29,14 +29,14 @@ func (f *Fault) Error() string {
 }
 
 // Unwrap returns the problem.
-func (f *Fault) Unwrap() error { return f.Err }
+func (f *FaultError) Unwrap() error { return f.Err }
 
 // faults collects what is wrong with one document. Only the first fault of a field counts: a value of the wrong type
 // shall not be called missing as well.
 type faults struct {
 	file  string
 	lines map[string]int
-	list  []*Fault
+	list  []*FaultError
 	at    map[string]bool
 }
 
@@ -58,7 +58,7 @@ func (f *faults) addError(err *problem.Error) {
 	if err.Field != "" {
 		f.at[err.Field] = true
 	}
-	f.list = append(f.list, &Fault{File: f.file, Line: f.line(err.Field), Err: err})
+	f.list = append(f.list, &FaultError{File: f.file, Line: f.line(err.Field), Err: err})
 }
 
 // addValidator records what a Validator returned: a problem, several joined, or an error without a field.
@@ -93,11 +93,11 @@ func (f *faults) err() error {
 	if len(f.list) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(f.list, func(a, b *Fault) int { return a.Line - b.Line })
+	slices.SortStableFunc(f.list, func(a, b *FaultError) int { return a.Line - b.Line })
 	var errs []error
 	for i, e := range f.list {
 		if i == maxFaults {
-			errs = append(errs, &Fault{File: f.file, Err: problem.New(problem.Invalid, "%d more faults", len(f.list)-i)})
+			errs = append(errs, &FaultError{File: f.file, Err: problem.New(problem.Invalid, "%d more faults", len(f.list)-i)})
 			break
 		}
 		errs = append(errs, e)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/tidegate/tidegate/shared/problem"
@@ -21,6 +22,7 @@ import (
 // Limits of one document.
 const (
 	MaxDocument = 512 << 10 // bytes; a ConfigMap holds 1 MiB in all
+	MaxTokens   = 32 << 10  // YAML tokens (a rule has 13): the parser's time grows with their square for some documents
 	MaxItems    = 1000      // entries of each list
 )
 
@@ -31,7 +33,7 @@ const (
 type Validator func(*Tenant) error
 
 // Load reads one document, strictly: an unknown member, a wrong type, a missing or contradictory value is an error with
-// file, line and field. The error joins all faults, each a *Fault.
+// file, line and field. The error joins all faults, each a *FaultError.
 func Load(file string, validators ...Validator) (*Tenant, error) {
 	data, err := read(file)
 	if err != nil {
@@ -52,13 +54,13 @@ func read(file string) ([]byte, error) {
 		return nil, unreadable(file, err)
 	}
 	if len(data) > MaxDocument {
-		return nil, &Fault{File: file, Err: problem.New(problem.Invalid, "is larger than %d bytes", MaxDocument)}
+		return nil, &FaultError{File: file, Err: problem.New(problem.Invalid, "is larger than %d bytes", MaxDocument)}
 	}
 	return data, nil
 }
 
 func unreadable(file string, err error) error {
-	return &Fault{File: file, Err: problem.New(problem.Invalid, "can't be read: %w", cause(err))}
+	return &FaultError{File: file, Err: problem.New(problem.Invalid, "can't be read: %w", cause(err))}
 }
 
 // cause is the error below an *fs.PathError, whose text would name the file a second time.
@@ -110,7 +112,7 @@ func syntax(f *faults, data []byte) ast.Node {
 				at = t.Position.Line
 			}
 		}
-		f.list = append(f.list, &Fault{File: f.file, Line: at, Err: problem.New(problem.Invalid, "is no YAML: %s", strings.Join(strings.Fields(msg), " "))})
+		f.list = append(f.list, &FaultError{File: f.file, Line: at, Err: problem.New(problem.Invalid, "can't be parsed: %s", strings.Join(strings.Fields(msg), " "))})
 		return nil
 	}
 	var body ast.Node
@@ -119,7 +121,7 @@ func syntax(f *faults, data []byte) ast.Node {
 			continue
 		}
 		if body != nil {
-			f.list = append(f.list, &Fault{File: f.file, Line: line(doc.Body), Err: problem.New(problem.Invalid, "a second document begins here, expected is one tenant a file")})
+			f.list = append(f.list, &FaultError{File: f.file, Line: line(doc.Body), Err: problem.New(problem.Invalid, "a second document begins here, expected is one tenant a file")})
 			return nil
 		}
 		body = doc.Body
@@ -142,5 +144,9 @@ func parseTree(data []byte) (tree *ast.File, err error) {
 			tree, err = nil, fmt.Errorf("the parser gave up: %v", r)
 		}
 	}()
-	return parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey()) // duplicates are found by decoder.members, all of them
+	tokens := lexer.Tokenize(string(data))
+	if len(tokens) > MaxTokens {
+		return nil, fmt.Errorf("the document has %d tokens, at most %d are taken", len(tokens), MaxTokens)
+	}
+	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey()) // duplicates are found by decoder.members, all of them
 }

@@ -97,7 +97,7 @@ func clash(name string, t *Tenant, claims ...map[claim][]string) error {
 		for _, m := range claims {
 			for _, other := range m[c] {
 				if other != name {
-					return &Fault{File: name, Line: max(t.Line(c.field), 1), Err: problem.Field(c.field,
+					return &FaultError{File: name, Line: max(t.Line(c.field), 1), Err: problem.Field(c.field,
 						"%s is claimed by %s too; until one of them gives way, what is in force stays", quote(c.value), other)}
 				}
 			}
