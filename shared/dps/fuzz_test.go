@@ -62,6 +62,7 @@ func stable[M any](t *testing.T, body []byte, decode func([]byte) (*M, error), e
 func plainly[M any](m *M) ([]byte, error) { return json.Marshal(m) }
 
 func fuzzFlow(f *testing.F, signal dps.Signal) {
+	f.Helper()
 	seed(f, "testdata/*/in/"+string(signal)+"-*.json")
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, d := range dialects {
@@ -87,6 +88,7 @@ func FuzzDecodePrepare(f *testing.F) { fuzzFlow(f, dps.SignalPrepare) }
 func FuzzDecodeStart(f *testing.F) { fuzzFlow(f, dps.SignalStart) }
 
 func fuzzSmall[M any](f *testing.F, signal string, decode func([]byte, dps.Dialect) (*M, error)) {
+	f.Helper()
 	seed(f, "testdata/*/in/"+signal+"*.json")
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, d := range dialects {
@@ -104,6 +106,7 @@ func FuzzDecodeResume(f *testing.F) { fuzzSmall(f, "resume", dps.DecodeResume) }
 func FuzzDecodeTerminate(f *testing.F) { fuzzSmall(f, "terminate", dps.DecodeTerminate) }
 
 func fuzzOne[M any](f *testing.F, pattern string, decode func([]byte) (*M, error)) {
+	f.Helper()
 	seed(f, pattern)
 	f.Fuzz(func(t *testing.T, body []byte) { stable(t, body, decode, plainly) })
 }
@@ -135,6 +138,22 @@ func BenchmarkDecodeStart(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := dps.DecodeFlowMessage(body, dps.SignalStart, dps.DialectEDCV); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkUnmarshalStart stands beside DecodeStart: encoding/json, which checks nothing.
+func BenchmarkUnmarshalStart(b *testing.B) {
+	body, err := os.ReadFile("testdata/edc-v/in/start-push.json")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		var m dps.FlowMessage
+		if err := json.Unmarshal(body, &m); err != nil {
 			b.Fatal(err)
 		}
 	}

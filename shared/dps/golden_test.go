@@ -45,23 +45,23 @@ func golden(t *testing.T, file string, v any) {
 	}
 }
 
-func schema(t testing.TB, name string) *jsonschema.Schema {
-	t.Helper()
+func schema(tb testing.TB, name string) *jsonschema.Schema {
+	tb.Helper()
 	s, err := jsonschema.NewCompiler().Compile("testdata/schema/" + name + ".json")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
-func conforms(t testing.TB, s *jsonschema.Schema, body []byte) {
-	t.Helper()
+func conforms(tb testing.TB, s *jsonschema.Schema, body []byte) {
+	tb.Helper()
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := s.Validate(v); err != nil {
-		t.Errorf("%s: %v", body, err)
+		tb.Errorf("%s: %v", body, err)
 	}
 }
 
