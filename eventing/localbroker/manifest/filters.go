@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"regexp"
 
-	cesql "github.com/cloudevents/sdk-go/sql/v2/parser"
+	cesql "github.com/cloudevents/sdk-go/sql/v2"
+	"github.com/cloudevents/sdk-go/sql/v2/parser"
 )
 
 // maxFilterDepth bounds the nesting of all, any and not.
@@ -15,6 +16,7 @@ var (
 	attributeName = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
 
 	errSchedule = errors.New("is no schedule")
+	errCESQL    = errors.New("is no CloudEvents SQL expression")
 )
 
 // attributes checks names as Knative does. Values may be empty only in the older filter, where "" matches any value.
@@ -64,8 +66,8 @@ func (d *document) filter(field string, f *Filter, depth int) error {
 		}
 	}
 	if f.CESQL != "" {
-		if err := parseCESQL(f.CESQL); err != nil {
-			return d.fault(field+".cesql", "%s", firstLine(err.Error()))
+		if _, err := ParseCESQL(f.CESQL); err != nil {
+			return d.fault(field+".cesql", "%v", err)
 		}
 	}
 	return nil
@@ -81,13 +83,12 @@ func (f *Filter) dialects() int {
 	return n
 }
 
-// parseCESQL survives the parser's panics, of which Knative knows too.
-func parseCESQL(s string) (err error) {
+// ParseCESQL parses a CloudEvents SQL expression. It survives the parser's panics, of which Knative knows too.
+func ParseCESQL(s string) (expression cesql.Expression, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = errors.New("is no CloudEvents SQL expression")
+			expression, err = nil, errCESQL
 		}
 	}()
-	_, err = cesql.Parse(s)
-	return err
+	return parser.Parse(s)
 }

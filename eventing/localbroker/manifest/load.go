@@ -203,16 +203,14 @@ func names(m map[Name]*Broker) string {
 func yamlFault(file string, err error) error {
 	var y yaml.Error
 	if !errors.As(err, &y) {
-		return problem.New(problem.Invalid, "%s: %s", file, firstLine(err.Error()))
+		return problem.New(problem.Invalid, "%s: %s", file, oneLine(err.Error()))
 	}
 	where := file
 	if tk := y.GetToken(); tk != nil && tk.Position != nil {
 		where = fmt.Sprintf("%s:%d", file, tk.Position.Line)
 	}
-	return problem.New(problem.Invalid, "%s: %s", where, firstLine(y.GetMessage()))
+	return problem.New(problem.Invalid, "%s: %s", where, oneLine(y.GetMessage()))
 }
 
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(s, "\n")
-	return s
-}
+// oneLine is the text on one line: values of the file stand in messages.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

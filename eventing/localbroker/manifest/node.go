@@ -28,7 +28,7 @@ func (d *document) origin() Origin { return Origin{File: d.file, Line: line(d.bo
 
 // fault is an error about a field of the document, given as a path such as spec.delivery.retry or spec.filters[0].exact.
 func (d *document) fault(field, format string, args ...any) error {
-	return problem.New(problem.Invalid, "%s:%d: %s: %s", d.file, d.line(field), field, fmt.Sprintf(format, args...))
+	return problem.New(problem.Invalid, "%s:%d: %s: %s", d.file, d.line(field), field, oneLine(fmt.Sprintf(format, args...)))
 }
 
 // line returns the line of the field, or of the nearest field above it that is there.
