@@ -42,7 +42,7 @@ func (s *Service) Run(ctx context.Context) error {
 // Serve is Run on a listener that the caller has opened; it closes it.
 //
 // Draining takes at most DRAIN_TIME and a farewell of half a second: probes (/healthz, /readyz, the kubelet's, Knative's) fail at once, requests
-// that still come are served until it has been quiet for a moment, what runs may finish. When the time is over the contexts of
+// that still come are served until it has been quiet for a moment or a quarter of the time is over, then the listener closes; what runs may finish. When the time is over the contexts of
 // the handlers end, and then the connections.
 func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	// Handlers outlive ctx: it tells when to stop taking work, not when to drop it.
@@ -83,9 +83,11 @@ func (s *Service) drain(server *http.Server, drainer *handlers.Drainer, cancelWo
 
 	quiet := make(chan struct{})
 	go func() { drainer.Drain(); close(quiet) }()
+	busy := time.NewTimer(s.cfg.DrainTime / 4) // under unending load it never gets quiet, and the rest of the time is for what runs
+	defer busy.Stop()
 	select {
 	case <-quiet:
-	case <-limit.Done():
+	case <-busy.C:
 	}
 	drainer.Reset()
 	<-quiet
