@@ -58,6 +58,9 @@ func (l *lease) release(ctx context.Context, change func(d *gatewayapi.Delivery)
 
 func (l *lease) put(ctx context.Context, next gatewayapi.Delivery) error {
 	next.UpdatedAt = l.job.now().UTC()
+	if next.Size >= 0 { // what is stored of a version that has gone may be longer than what the catalog says of the new one
+		next.Offset = min(next.Offset, next.Size)
+	}
 	rev, err := l.write(ctx, next)
 	if problem.Is(err, problem.Stale) && l.reread(ctx) {
 		rev, err = l.write(ctx, next)

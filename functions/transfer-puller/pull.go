@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"path"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -115,10 +114,7 @@ func (p *pull) openSink(ctx context.Context) error {
 		return err
 	}
 	p.store, p.key = store, d.Key
-	if sink.Prefix != "" {
-		p.key = path.Join(sink.Prefix, d.Key)
-	}
-	if err := errors.Join(objectstore.CheckKey(d.Key), objectstore.CheckKey(p.key)); err != nil {
+	if err := objectstore.CheckKey(p.key); err != nil {
 		return &refusal{reason: "the dataset's name can't be the name of an object in the sink", final: true}
 	}
 	return nil
@@ -128,7 +124,7 @@ func (p *pull) openSink(ctx context.Context) error {
 // were there, and the object has their digest.
 func (p *pull) committed(ctx context.Context) (bool, error) {
 	d := p.lease.get()
-	if d.Size < 0 || d.Offset != d.Size || d.SHA256 == "" || len(d.Upload) == 0 {
+	if d.Size < 0 || d.Offset != d.Size || d.SHA256 == "" || (d.ETag == "" && len(d.Upload) == 0) {
 		return false, nil
 	}
 	object, err := p.store.Head(ctx, p.key)
