@@ -27,7 +27,8 @@ type call struct {
 type failure struct {
 	*problem.Error
 	passes bool // the same request may succeed later
-	unsent bool // the control plane has not seen the request, or refused it before it did anything
+	unsent bool // the request never left
+	sure   bool // it had no effect: it was refused
 }
 
 func (f *failure) Unwrap() error { return f.Error }
@@ -50,7 +51,7 @@ func (c *Client) do(ctx context.Context, rq call, out any) (unsure bool, err err
 		if f == nil {
 			return b, nil
 		}
-		unsure = unsure || !f.unsent
+		unsure = unsure || (!f.unsent && !f.sure)
 		switch {
 		case ctx.Err() != nil || !f.passes || (rq.once && !f.unsent):
 			return nil, backoff.Permanent(f.Error)
@@ -137,8 +138,12 @@ func (c *Client) send(ctx context.Context, rq call, body []byte, token string) (
 		return nil, unanswered(ctx, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // what was needed of it has been read
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, c.limits.answer+1))
 	success := resp.StatusCode >= 200 && resp.StatusCode < 300
+	limit := c.limits.answer
+	if !success {
+		limit = maxRefusal
+	}
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	switch {
 	case !success: // even what arrived of a broken error text helps
 		return nil, refusal(resp, answer, token, rq.secret)

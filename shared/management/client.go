@@ -14,7 +14,7 @@ import (
 const contextURL = "https://w3id.org/edc/connector/management/v2"
 
 // jsonLD is the @context member of every JSON-LD body.
-var jsonLD = []string{contextURL} //nolint:gochecknoglobals // constant
+var jsonLD = []string{contextURL}
 
 // Client calls the Management API for one participant context. It is safe for concurrent use.
 type Client struct {
@@ -35,7 +35,7 @@ type limits struct {
 	pages    int           // of one query
 }
 
-var defaultLimits = limits{ //nolint:gochecknoglobals // constant
+var defaultLimits = limits{
 	tries:    5,
 	elapsed:  time.Minute,
 	attempt:  30 * time.Second, // a catalog request waits for the counterparty

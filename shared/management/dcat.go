@@ -24,9 +24,8 @@ func (c *catalogDocument) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	*c = catalogDocument{}
-	entries := n.nodes("dataset")
-	c.count = len(entries) + len(n.nodes("catalog"))
-	for _, e := range entries {
+	c.count = len(listOf(n.member("dataset"))) + len(listOf(n.member("catalog")))
+	for _, e := range n.nodes("dataset") {
 		if d := e.dataset(); d != nil {
 			c.datasets = append(c.datasets, d)
 		}
@@ -79,11 +78,11 @@ func (n node) dataset() *Dataset {
 	for _, e := range n.nodes("distribution") {
 		d.Distributions = append(d.Distributions, e.distribution())
 	}
-	for name, v := range n {
+	for _, name := range sortedKeys(n) {
 		switch bare := bareName(name); {
 		case strings.HasPrefix(name, "@"), bare == "hasPolicy", bare == "distribution":
 		default:
-			setBare(d.Properties, name, v)
+			setBare(d.Properties, name, n[name])
 		}
 	}
 	return d

@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	maxMessages   = 3   // of an error array
-	maxMessage    = 200 // runes of each
+	maxRefusal    = 64 << 10 // bytes read of a refusal
+	maxMessages   = 3        // of an error array
+	maxMessage    = 200      // runes of each
 	maxRetryAfter = time.Hour
 )
 
@@ -44,7 +45,7 @@ func refusal(resp *http.Response, body []byte, secrets ...string) *failure {
 	return &failure{
 		Error:  p,
 		passes: code == http.StatusRequestTimeout || code == http.StatusTooManyRequests || code >= 500,
-		unsent: code >= 400 && code < 500, // a refusal: nothing was done
+		sure:   code >= 400 && code < 500 && code != http.StatusRequestTimeout,
 	}
 }
 
