@@ -1,0 +1,196 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+
+	"github.com/tidegate/tidegate/infra/sandbox/events"
+	"github.com/tidegate/tidegate/infra/sandbox/model"
+	"github.com/tidegate/tidegate/infra/sandbox/policy"
+	"github.com/tidegate/tidegate/infra/sandbox/query"
+	"github.com/tidegate/tidegate/infra/sandbox/store"
+)
+
+// receiveRequest is the provider's end of a ContractRequestMessage: the offer is checked against the contract definition, the
+// policies are evaluated, a row is stored, the blocking callbacks are asked. A refused request leaves nothing; one that a
+// callback refused leaves its row in REQUESTED for ever. A request that was accepted before is answered as then.
+func (e *Engine) receiveRequest(ctx context.Context, c *model.Negotiation) (providerID string, derr *dspError) {
+	const path = "/negotiations/request"
+	refuse := func(code int, reason string) *dspError {
+		return &dspError{code: code, kind: negotiationError, reason: reason, url: c.CounterPartyAddress + path}
+	}
+	var row *model.Negotiation
+	err := e.Store.Update(func(tx *store.Tx) error {
+		var provider *model.Participant
+		if provider, derr = e.resolve(tx, c.CounterPartyAddress, path, negotiationError); derr != nil {
+			return nil
+		}
+		consumer := e.Store.Participants.Get(tx, c.ParticipantContextID)
+		if done := e.findProviderNegotiation(tx, provider.ID, c.ID); done != nil {
+			providerID = done.ID
+			return nil
+		}
+		if problem := e.validateOffer(tx, provider, consumer, &c.Offer); problem != "" {
+			derr = refuse(400, "Contract offer is not valid: "+problem)
+			return nil
+		}
+		row = &model.Negotiation{
+			Owned: model.Owned{ID: uuid.NewString(), ParticipantContextID: provider.ID, CreatedAt: now()},
+			Type:  model.Provider, State: model.Requested, StateTimestamp: now(), Protocol: c.Protocol,
+			CounterPartyID: consumer.Identity, CounterPartyAddress: e.ProtocolAddress(consumer.ID), CorrelationID: c.ID,
+			Offer: c.Offer, Vetoed: true, // until the callbacks let it pass
+		}
+		return e.Store.Negotiations.Put(tx, row.ID, row)
+	})
+	switch {
+	case err != nil:
+		return "", refuse(500, err.Error())
+	case derr != nil || row == nil:
+		return providerID, derr
+	}
+	ev := events.Negotiation("Requested", row, nil)
+	if err := e.Events.Ask(ctx, ev); err != nil {
+		return "", refuse(500, "Internal server error: "+err.Error())
+	}
+	var task model.Task
+	err = e.Store.Update(func(tx *store.Tx) error {
+		cur := e.Store.Negotiations.Get(tx, row.ID)
+		if cur == nil {
+			return errors.New("the negotiation is gone")
+		}
+		passed := *cur
+		passed.Vetoed = false
+		if passed.State == model.Requested {
+			if task, err = e.addTask(tx, kindNegotiation, row.ID, model.Requested); err != nil {
+				return err
+			}
+		}
+		return e.Store.Negotiations.Put(tx, row.ID, &passed)
+	})
+	if err != nil {
+		return "", refuse(500, err.Error())
+	}
+	e.Events.Tell(ev)
+	e.schedule(task)
+	return row.ID, nil
+}
+
+func (e *Engine) findProviderNegotiation(tx *store.Tx, pc, consumerPID string) *model.Negotiation {
+	for _, n := range e.Store.Negotiations.All(tx) {
+		if n.CorrelationID == consumerPID && n.ParticipantContextID == pc && n.Type == model.Provider && !n.Vetoed {
+			return n
+		}
+	}
+	return nil
+}
+
+// validateOffer says what is wrong with a requested offer, or "".
+func (e *Engine) validateOffer(tx *store.Tx, provider, consumer *model.Participant, o *model.Offer) string {
+	cdID, assetID, ok := parseOfferID(o.ID)
+	if !ok {
+		return "Contract offer ID " + o.ID + " is invalid"
+	}
+	cd := e.Store.ContractDefinitions.Get(tx, cdID)
+	if cd == nil || cd.ParticipantContextID != provider.ID {
+		return "Contract definition with ID " + cdID + " not found"
+	}
+	asset := e.Store.Assets.Get(tx, assetID)
+	if asset == nil || asset.ParticipantContextID != provider.ID || o.AssetID != assetID {
+		return "Asset target in the contract offer does not match the one in the offer ID"
+	}
+	if problem := e.access(tx, cd, consumer); problem != "" {
+		return problem
+	}
+	if !query.Matches(cd.AssetsSelector, asset, query.Asset) {
+		return "Asset ID " + assetID + " is not part of the contract definition " + cdID
+	}
+	contract := e.Store.Policies.Get(tx, cd.ContractPolicyID)
+	if contract == nil {
+		return "Policy " + cd.ContractPolicyID + " not found"
+	}
+	if !policy.Equal(contract.Policy, o.Policy) {
+		return "Policy in the contract offer is not equal to the one in the contract definition"
+	}
+	return e.evaluate(tx, policy.ScopeNegotiation, contract.Policy, consumer)
+}
+
+// peer finds the other side's row of a conversation.
+func (e *Engine) peer(n *model.Negotiation, path string) (*model.Negotiation, *dspError) {
+	p := e.negotiation(n.CorrelationID)
+	if p == nil {
+		return nil, &dspError{
+			code: 404, kind: negotiationError, url: n.CounterPartyAddress + path,
+			reason: "No negotiation with id " + n.CorrelationID + " found",
+		}
+	}
+	return p, nil
+}
+
+// received moves the other side on a message: from one of the states that take it; a side that has moved already is content.
+func (e *Engine) received(ctx context.Context, sender *model.Negotiation, path, from, to, what string, change func(*model.Negotiation)) *dspError {
+	p, derr := e.peer(sender, path)
+	if derr != nil {
+		return derr
+	}
+	refuse := func(code int, reason string) *dspError {
+		return &dspError{code: code, kind: negotiationError, reason: reason, url: sender.CounterPartyAddress + path}
+	}
+	if model.NegotiationCodes[p.State] >= model.NegotiationCodes[to] && p.State != model.Terminating && p.State != model.Terminated {
+		return nil
+	}
+	if p.State != from {
+		return refuse(409, "Cannot process message: negotiation "+p.ID+" is in state "+p.State)
+	}
+	if err := e.moveNegotiation(ctx, p, to, what, change); err != nil {
+		if errors.Is(err, errMoot) {
+			return refuse(409, "Cannot process message: the state of negotiation "+p.ID+" has changed")
+		}
+		return refuse(500, "Internal server error: "+err.Error())
+	}
+	return nil
+}
+
+// receiveAgreement is the consumer's end of a ContractAgreementMessage: it stores its own copy under its own id.
+func (e *Engine) receiveAgreement(ctx context.Context, provider *model.Negotiation) *dspError {
+	path := "/negotiations/" + provider.CorrelationID + "/agreement"
+	consumer, derr := e.peer(provider, path)
+	if derr != nil {
+		return derr
+	}
+	if consumer.AgreementID != "" {
+		return nil
+	}
+	id := uuid.NewString()
+	err := e.Store.Update(func(tx *store.Tx) error {
+		a := e.Store.Agreements.Get(tx, provider.AgreementID)
+		if a == nil {
+			return errors.New("the agreement is gone")
+		}
+		own := *a
+		own.Owned = model.Owned{ID: id, ParticipantContextID: consumer.ParticipantContextID, CreatedAt: now()}
+		own.NegotiationID = consumer.ID
+		return e.Store.Agreements.Put(tx, id, &own)
+	})
+	if err != nil {
+		return &dspError{code: 500, kind: negotiationError, reason: err.Error(), url: provider.CounterPartyAddress + path}
+	}
+	derr = e.received(ctx, provider, path, model.Requested, model.Agreed, "Agreed", func(c *model.Negotiation) { c.AgreementID = id })
+	if derr != nil {
+		if err := e.Store.Update(func(tx *store.Tx) error { return e.Store.Agreements.Delete(tx, id) }); err != nil {
+			e.Log.Error().Err(err).Str("agreement", id).Msg("agreement not taken back")
+		}
+	}
+	return derr
+}
+
+// receiveVerification is the provider's end of a ContractAgreementVerificationMessage.
+func (e *Engine) receiveVerification(ctx context.Context, consumer *model.Negotiation) *dspError {
+	return e.received(ctx, consumer, "/negotiations/"+consumer.CorrelationID+"/agreement/verification", model.Agreed, model.Verified, "Verified", nil)
+}
+
+// receiveFinalized is the consumer's end of the finalizing ContractNegotiationEventMessage.
+func (e *Engine) receiveFinalized(ctx context.Context, provider *model.Negotiation) *dspError {
+	return e.received(ctx, provider, "/negotiations/"+provider.CorrelationID+"/events", model.Verified, model.Finalized, "Finalized", nil)
+}
