@@ -20,7 +20,7 @@
 // # Uploads
 //
 // What is in progress lies in the private folder .tidegate/ of the bucket, which no listing shows and no key names. An upload is found again by its id; what was
-// stored of it, the digest included, survives kill -9 but for the last 16 MiB of a file or the last part at S3 (8 MiB, growing after
-// 2000 parts). A file's upload is locked: a second process at the same id is told Unavailable. At S3 the tags of the parts tell whether somebody else
+// stored of it, the digest included, survives kill -9 but for the last 16 MiB of a file, or at S3 the part that was being sent and what was read behind it (8 MiB
+// each, growing after 2000 parts). A file's upload is locked: a second process at the same id is told Unavailable. At S3 the tags of the parts tell whether somebody else
 // interfered. Forgotten uploads are dropped after 14 days.
 package objectstore
