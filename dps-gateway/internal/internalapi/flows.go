@@ -3,7 +3,12 @@ package internalapi
 import (
 	"net/http"
 	"strings"
+	"time"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
+	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
+	"github.com/tidegate/tidegate/eventing/catalogue"
+	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 )
@@ -31,7 +36,7 @@ func (h *handler) getFlow(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, http.StatusOK, f)
+	return answer(w, http.StatusOK, f.Flow)
 }
 
 func (h *handler) getAddress(w http.ResponseWriter, r *http.Request) error {
@@ -43,19 +48,24 @@ func (h *handler) getAddress(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, http.StatusOK, a)
 }
 
-// completed takes a function's word that all data of a flow has been moved. Said twice it is said once.
+// completed takes a function's word that all data of a flow has been moved: the flow ends, and the control plane is told. Said
+// twice, or when the control plane has said it before, it is said once.
 func (h *handler) completed(w http.ResponseWriter, r *http.Request) error {
 	if err := decode(w, r, &struct{}{}); err != nil {
 		return err
 	}
-	if err := h.Flows.Complete(r.Context(), r.PathValue("pc"), r.PathValue("id")); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return h.apply(w, r, &flowstore.Transition{
+		Signal: flowstore.Complete, From: []dps.State{dps.Started}, To: dps.Completed, DropToken: true, DropAddress: true,
+		Effects: []flowstore.Effect{
+			{Lane: outbox.LaneEvent, Kind: catalogue.DataFlowCompleted},
+			{Lane: outbox.LaneCallback, Kind: string(outbox.CallbackCompleted)},
+		},
+	}, dps.Completed)
 }
 
-// errored takes a function's word that a flow can't go on. Said twice it is said once.
+// errored takes a function's word that a flow can't go on. The flow keeps its state (DPS 1.0: errored changes none): the control
+// plane is told and, since EDC only logs that, asked to terminate the transfer, which then terminates the flow. Said twice, or
+// when the flow has been terminated meanwhile, it is said once.
 func (h *handler) errored(w http.ResponseWriter, r *http.Request) error {
 	var in gatewayapi.ErroredRequest
 	if err := decode(w, r, &in); err != nil {
@@ -68,8 +78,33 @@ func (h *handler) errored(w http.ResponseWriter, r *http.Request) error {
 	if strings.TrimSpace(reason) == "" {
 		return problem.Field("reason", "is missing: what the control plane and the operator are to be told is expected")
 	}
-	if err := h.Flows.Errored(r.Context(), r.PathValue("pc"), r.PathValue("id"), reason); err != nil {
+	return h.apply(w, r, &flowstore.Transition{
+		Signal: flowstore.Errored, From: []dps.State{dps.Initialized, dps.Preparing, dps.Prepared, dps.Starting, dps.Started, dps.Suspended},
+		Reason: reason,
+		Effects: []flowstore.Effect{
+			{Lane: outbox.LaneCallback, Kind: string(outbox.CallbackErrored)},
+			{Lane: outbox.LaneTerminate},
+		},
+	}, dps.Terminated)
+}
+
+// apply makes a transition that a function asked for. The signal itself is the message: a flow takes each of them once. A flow
+// that is in the state to which it leads is no conflict.
+func (h *handler) apply(w http.ResponseWriter, r *http.Request, t *flowstore.Transition, already dps.State) error {
+	t.ParticipantContextID, t.DataFlowID = r.PathValue("pc"), r.PathValue("id")
+	t.MessageID, t.Fingerprint, t.Now = string(t.Signal), string(t.Signal), time.Now().UTC()
+	res, err := h.Flows.Apply(r.Context(), t)
+	if err != nil {
 		return err
+	}
+	switch res.Outcome {
+	case flowstore.Applied, flowstore.Replayed:
+	case flowstore.Unknown:
+		return problem.New(problem.NotFound, "there is no such data flow")
+	default:
+		if res.State != already {
+			return problem.New(problem.Conflict, "the data flow is %s", res.State)
+		}
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -11,11 +11,11 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
 	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
 	"github.com/tidegate/tidegate/dps-gateway/internal/parked"
 	"github.com/tidegate/tidegate/dps-gateway/internal/records"
 	"github.com/tidegate/tidegate/shared/auth"
-	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
@@ -26,15 +26,6 @@ const (
 	maxEvent    = 2 << 20  // of a dead letter: an event and what a broker adds
 	defaultPage = 100
 )
-
-// Flows reads and moves data flows; *dataflow.Service does.
-type Flows interface {
-	Get(ctx context.Context, pc, id string) (*gatewayapi.Flow, error)
-	List(ctx context.Context, pc, after string, limit int) (gatewayapi.Page[gatewayapi.Flow], error)
-	Address(ctx context.Context, pc, id string) (*dps.DataAddress, error)
-	Complete(ctx context.Context, pc, id string) error
-	Errored(ctx context.Context, pc, id, reason string) error
-}
 
 // Appender puts an entry on the outbox; *outbox.Writer does.
 type Appender interface {
@@ -57,7 +48,7 @@ type Registrations interface {
 type Deps struct {
 	Secret        *auth.SharedSecret
 	Tenants       Tenants
-	Flows         Flows
+	Flows         flowstore.Store
 	Records       *records.Store
 	Parked        *parked.Store
 	Outbox        Appender

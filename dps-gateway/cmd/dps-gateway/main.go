@@ -1,0 +1,26 @@
+// Command dps-gateway is the one always-on service of Tidegate: Data Plane Signaling for the control planes of all tenants, the
+// public data endpoint, the internal API and the outbox. Its settings come from the environment, see gateway.Config.
+package main
+
+import (
+	"context"
+
+	"github.com/rs/zerolog"
+
+	"github.com/tidegate/tidegate/dps-gateway/internal/gateway"
+	"github.com/tidegate/tidegate/shared/function"
+)
+
+func main() { function.Main("dps-gateway", run) }
+
+func run(ctx context.Context, log zerolog.Logger) error {
+	cfg, err := function.LoadConfig[gateway.Config]()
+	if err != nil {
+		return err
+	}
+	g, err := gateway.Open(cfg, log)
+	if err != nil {
+		return err
+	}
+	return g.Run(ctx)
+}

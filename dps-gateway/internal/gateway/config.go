@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"errors"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
+	"github.com/tidegate/tidegate/shared/problem"
+)
+
+// Config is the environment of the gateway. It holds no secret but what REDIS_URL may: secrets are read from files.
+type Config struct {
+	SignalingAddr string `env:"SIGNALING_ADDR" envDefault:":8282"` // for control planes
+	PublicAddr    string `env:"PUBLIC_ADDR" envDefault:":8283"`    // for other participants
+	InternalAddr  string `env:"INTERNAL_ADDR" envDefault:":8284"`  // for functions, the broker, operators
+	MetricsAddr   string `env:"METRICS_ADDR" envDefault:":9090"`   // health and metrics, without authentication
+
+	SignalingURL string `env:"SIGNALING_URL,required" expect:"the URL at which control planes reach the signaling listener"`
+	PublicURL    string `env:"PUBLIC_URL,required" expect:"the URL at which other participants reach the public listener"`
+
+	RedisURL      string `env:"REDIS_URL,required" expect:"redis://[user:password@]host:port/db, or rediss:// for TLS"`
+	Sink          string `env:"K_SINK,required" expect:"the URL of the broker"`
+	ApproverURL   string `env:"APPROVER_URL,required" expect:"the URL of the function negotiation-approver"`
+	DataServerURL string `env:"DATA_SERVER_URL,required" expect:"the URL of the function data-server"`
+
+	TenantsDir          string `env:"TENANTS_DIR,required" expect:"the folder with the tenants' documents"`
+	InternalTokenFile   string `env:"INTERNAL_TOKEN_FILE,required" expect:"the file with the bearer secret of internal calls"`
+	ControlPlaneKeyFile string `env:"CONTROLPLANE_KEY_FILE,required" expect:"the file with the key in the URL of control planes' events"`
+	SigningKeyFile      string `env:"SIGNING_KEY_FILE,required" expect:"the PEM file with the keys that sign tokens, the same for all replicas; made if it is missing and the folder is writable"`
+
+	AllowPlainHTTP bool          `env:"ALLOW_PLAIN_HTTP" envDefault:"false"` // data addresses and our own URLs without TLS: for development
+	TokenTTL       time.Duration `env:"TOKEN_TTL" envDefault:"12h"`          // of access tokens
+	DecisionWait   time.Duration `env:"DECISION_WAIT" envDefault:"10s"`      // how long a provider's start waits for a decision
+	DataWait       time.Duration `env:"DATA_WAIT" envDefault:"30s"`          // how long a data request waits for a data server, cold start included
+	StallTime      time.Duration `env:"STALL_TIME" envDefault:"1m"`          // in which a client must take the next mebibyte
+	EventWait      time.Duration `env:"EVENT_WAIT" envDefault:"75s"`         // for the broker's answer; above its subscribers' timeout
+	Retention      time.Duration `env:"RETENTION" envDefault:"168h"`         // of data flows and deliveries that have ended
+	TenantsEvery   time.Duration `env:"TENANTS_EVERY" envDefault:"2s"`       // how often the tenants' documents are looked at
+	DrainTime      time.Duration `env:"DRAIN_TIME" envDefault:"4s"`          // for what is under way when the process is told to stop
+
+	// Limits of tenants whose document sets none; 0 = no limit.
+	MaxStreams           int   `env:"TENANT_CONCURRENT_STREAMS" envDefault:"1000"`
+	MaxRequestsPerSecond int   `env:"TENANT_REQUESTS_PER_SECOND" envDefault:"0"`
+	MaxBytesPerSecond    int64 `env:"TENANT_BYTES_PER_SECOND" envDefault:"0"`
+
+	LogLevel string `env:"LOG_LEVEL" envDefault:"info" expect:"one of trace, debug, info, warn, error, fatal, disabled"`
+}
+
+// Validate checks the values, all of them, and returns the faults joined.
+func (c *Config) Validate() error {
+	var faults []error
+	fault := func(name, format string, args ...any) { faults = append(faults, problem.Field(name, format, args...)) }
+	for name, addr := range map[string]string{
+		"SIGNALING_ADDR": c.SignalingAddr, "PUBLIC_ADDR": c.PublicAddr, "INTERNAL_ADDR": c.InternalAddr, "METRICS_ADDR": c.MetricsAddr,
+	} {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			fault(name, "%q is no address: host:port or :port is expected", addr)
+		}
+	}
+	for name, u := range map[string]string{
+		"SIGNALING_URL": c.SignalingURL, "PUBLIC_URL": c.PublicURL, "K_SINK": c.Sink, "APPROVER_URL": c.ApproverURL, "DATA_SERVER_URL": c.DataServerURL,
+	} {
+		if !isHTTP(u) {
+			fault(name, "%q is no http(s) URL with a host", u)
+		}
+	}
+	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme == "http" && !c.AllowPlainHTTP {
+		fault("PUBLIC_URL", "%q is not https: consumers must refuse it (HTTP transfer profile); ALLOW_PLAIN_HTTP=true allows it for development", c.PublicURL)
+	}
+	if _, err := redis.ParseURL(c.RedisURL); err != nil {
+		fault("REDIS_URL", "is no URL of a Redis: redis://[user:password@]host:port/db is expected") // the value may hold a password
+	}
+	for name, d := range map[string]time.Duration{
+		"TOKEN_TTL": c.TokenTTL, "DECISION_WAIT": c.DecisionWait, "DATA_WAIT": c.DataWait, "STALL_TIME": c.StallTime, "EVENT_WAIT": c.EventWait,
+		"RETENTION": c.Retention, "TENANTS_EVERY": c.TenantsEvery,
+	} {
+		if d <= 0 {
+			fault(name, "%v is out of range: more than 0s is expected", d)
+		}
+	}
+	if c.DrainTime < 0 {
+		fault("DRAIN_TIME", "%v is out of range: 0s or more is expected", c.DrainTime)
+	}
+	for name, n := range map[string]int64{
+		"TENANT_CONCURRENT_STREAMS": int64(c.MaxStreams), "TENANT_REQUESTS_PER_SECOND": int64(c.MaxRequestsPerSecond), "TENANT_BYTES_PER_SECOND": c.MaxBytesPerSecond,
+	} {
+		if n < 0 {
+			fault(name, "%d is out of range: 0 (no limit) or more is expected", n)
+		}
+	}
+	if _, err := zerolog.ParseLevel(c.LogLevel); err != nil {
+		fault("LOG_LEVEL", "%q is no level: one of trace, debug, info, warn, error, fatal, disabled is expected", c.LogLevel)
+	}
+	return errors.Join(faults...)
+}
+
+func isHTTP(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}

@@ -1,0 +1,240 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
+	"github.com/tidegate/tidegate/dps-gateway/internal/approver"
+	"github.com/tidegate/tidegate/dps-gateway/internal/data"
+	"github.com/tidegate/tidegate/dps-gateway/internal/dataflow"
+	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
+	"github.com/tidegate/tidegate/dps-gateway/internal/internalapi"
+	"github.com/tidegate/tidegate/dps-gateway/internal/metrics"
+	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
+	"github.com/tidegate/tidegate/dps-gateway/internal/parked"
+	"github.com/tidegate/tidegate/dps-gateway/internal/records"
+	"github.com/tidegate/tidegate/dps-gateway/internal/registration"
+	"github.com/tidegate/tidegate/dps-gateway/internal/signaling"
+	"github.com/tidegate/tidegate/dps-gateway/internal/token"
+	"github.com/tidegate/tidegate/shared/auth"
+	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/objectstore"
+	"github.com/tidegate/tidegate/shared/problem"
+	"github.com/tidegate/tidegate/shared/tenant"
+)
+
+// Gateway is a gateway whose listeners are open.
+type Gateway struct {
+	cfg       Config
+	log       zerolog.Logger
+	rdb       redis.UniversalClient
+	tenants   *tenant.Registry
+	clients   *clients
+	store     *flowstore.Redis
+	relay     *outbox.Relay
+	registrar *registration.Registrar
+	data      *data.Server
+	health    *health
+	listeners []*listener
+}
+
+// files are what the configuration names and must be there.
+type files struct {
+	internal     *auth.SharedSecret
+	controlPlane *auth.SharedSecret
+	signer       *auth.Signer
+	tenants      *tenant.Registry
+}
+
+// Open reads the files, opens the addresses and puts the parts together. It connects to nothing. On an error, which joins all
+// faults, nothing is left open. Run must follow.
+func Open(cfg Config, log zerolog.Logger) (*Gateway, error) {
+	log = log.With().Str("program", "dps-gateway").Logger()
+	cfg.SignalingURL, cfg.PublicURL = strings.TrimRight(cfg.SignalingURL, "/"), strings.TrimRight(cfg.PublicURL, "/")
+	f, err := readFiles(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	listeners, err := openListeners(cfg)
+	if err != nil {
+		return nil, err
+	}
+	opts, err := redis.ParseURL(cfg.RedisURL)
+	if err != nil {
+		closeAll(listeners)
+		return nil, problem.Field("REDIS_URL", "is no URL of a Redis") // the cause may hold the password
+	}
+	opts.ClientName = "dps-gateway"
+	opts.ContextTimeoutEnabled = true
+	g := &Gateway{
+		cfg: cfg, log: log, rdb: redis.NewClient(opts), tenants: f.tenants, clients: newClients(f.internal), listeners: listeners,
+	}
+	g.assemble(f)
+	return g, nil
+}
+
+func readFiles(cfg Config, log zerolog.Logger) (f files, err error) {
+	var faults []error
+	note := func(setting string, err error) {
+		if err != nil {
+			faults = append(faults, problem.Field(setting, "%w", err))
+		}
+	}
+	f.internal, err = auth.NewSharedSecret(cfg.InternalTokenFile)
+	note("INTERNAL_TOKEN_FILE", err)
+	f.controlPlane, err = auth.NewSharedSecret(cfg.ControlPlaneKeyFile)
+	note("CONTROLPLANE_KEY_FILE", err)
+	f.tenants, err = tenant.Open(cfg.TenantsDir, log)
+	note("TENANTS_DIR", err)
+	if len(faults) == 0 { // the key may be made here: not by a process that does not start
+		f.signer, err = auth.LoadOrCreateSigningKey(cfg.SigningKeyFile)
+		note("SIGNING_KEY_FILE", err)
+	}
+	return f, errors.Join(faults...)
+}
+
+func openListeners(cfg Config) ([]*listener, error) {
+	var (
+		all    []*listener
+		faults []error
+	)
+	for _, a := range []struct{ setting, addr string }{
+		{"SIGNALING_ADDR", cfg.SignalingAddr}, {"PUBLIC_ADDR", cfg.PublicAddr}, {"INTERNAL_ADDR", cfg.InternalAddr}, {"METRICS_ADDR", cfg.MetricsAddr},
+	} {
+		ln, err := listen(a.setting, a.addr)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		all = append(all, &listener{setting: a.setting, ln: ln})
+	}
+	if len(faults) > 0 {
+		closeAll(all)
+		return nil, errors.Join(faults...)
+	}
+	return all, nil
+}
+
+func closeAll(all []*listener) {
+	for _, l := range all {
+		_ = l.ln.Close() // never served
+	}
+}
+
+// assemble makes the parts and hands each what it needs.
+func (g *Gateway) assemble(f files) {
+	cfg, log := g.cfg, g.log
+	m := metrics.New()
+	m.Backlog(g.rdb, g.tenantIDs, log)
+	bell := outbox.NewBell()
+	writer := outbox.NewWriter(g.rdb, bell)
+	parkedWork := parked.New(g.rdb, bell)
+	recs := records.New(g.rdb, cfg.Retention)
+	g.store = flowstore.New(g.rdb, bell, cfg.Retention)
+	issuer := token.NewIssuer(f.signer, cfg.PublicURL, cfg.TokenTTL)
+	decider := approver.New(cfg.ApproverURL, g.clients.functions, cfg.DecisionWait)
+	counted := m.Flows(g.store)
+	flows := dataflow.New(counted, issuer, decider, dataflow.Options{AllowHTTP: cfg.AllowPlainHTTP, DecideTimeout: cfg.DecisionWait})
+
+	transfers := func(t *tenant.Tenant) (outbox.Transfers, error) { return g.clients.of(t) }
+	g.relay = outbox.NewRelay(g.rdb, bell, outbox.Config{
+		Senders: map[outbox.Lane]outbox.Sender{
+			outbox.LaneEvent:     outbox.NewEventSender(cfg.Sink, g.clients.functions, cfg.EventWait),
+			outbox.LaneCallback:  outbox.NewCallbackSender(g.tenants, transfers, f.signer, cfg.PublicURL, g.clients.outside),
+			outbox.LaneTerminate: outbox.NewTerminateSender(g.tenants, transfers),
+		},
+		Parker: parkedWork, Observer: m, Drain: relayDrain(cfg.DrainTime),
+	}, log)
+	g.registrar = registration.New(g.tenants, func(t *tenant.Tenant) (registration.DataPlanes, error) { return g.clients.of(t) },
+		registration.Config{
+			SignalingURL: cfg.SignalingURL, JWKSURI: cfg.PublicURL + "/.well-known/jwks.json", Profiles: []string{dps.ProfileHTTPPull},
+		}, log)
+	g.data = data.New(data.Config{
+		DataServerURL: cfg.DataServerURL, Wait: cfg.DataWait, Stall: cfg.StallTime,
+		Limits: tenant.Limits{ConcurrentStreams: cfg.MaxStreams, RequestsPerSecond: cfg.MaxRequestsPerSecond, BytesPerSecond: cfg.MaxBytesPerSecond},
+	}, data.Deps{
+		Tokens: issuer, Flows: g.store, Datasets: recs, Tenants: g.tenants, DataServer: g.clients.functions,
+		OpenBucket: objectstore.Open, Metrics: m, Log: log,
+	})
+	g.health = &health{rdb: g.rdb, tenantsDir: cfg.TenantsDir}
+
+	g.listeners[0].server = newServer(signaling.New(signaling.Deps{
+		Tenants: g.tenants, Flows: flows, Outbox: writer, Datasets: recs, Vetoer: decider, Keys: f.controlPlane, HTTP: g.clients.outside, Log: log,
+	}), log)
+	public := newServer(g.data.Handler(), log)
+	public.ConnContext = data.ConnContext
+	public.ReadTimeout, public.WriteTimeout = 0, 0
+	g.listeners[1].server = public
+	g.listeners[2].server = newServer(internalapi.New(internalapi.Deps{
+		Secret: f.internal, Tenants: g.tenants, Flows: counted, Records: recs, Parked: parkedWork, Outbox: writer, Registrations: g.registrar, Log: log,
+	}), log)
+	probes := http.NewServeMux()
+	probes.HandleFunc("GET /healthz", g.health.live)
+	probes.HandleFunc("GET /readyz", g.health.ready)
+	probes.Handle("GET /metrics", m.Handler())
+	g.listeners[3].server = newServer(probes, log)
+}
+
+// relayDrain is the part of the drain time that is the outbox's: what it can't send then stays in Redis.
+func relayDrain(all time.Duration) time.Duration {
+	return max(min(all/4, time.Second), time.Millisecond)
+}
+
+// Run serves until ctx ends, then drains: the listeners first, then the outbox, then the rest in reverse order of how it was
+// opened. Its error is nil unless a listener failed.
+func (g *Gateway) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var parts sync.WaitGroup
+	parts.Go(func() { g.tenants.Watch(background, g.cfg.TenantsEvery, g.tenantsChanged) })
+	parts.Go(func() { g.registrar.Run(background) })
+	parts.Go(func() { g.relay.Run(background) })
+	parts.Go(func() { g.data.Run(background, g.store.Watch(background)) })
+	g.log.Info().Stringer("signaling", g.listeners[0].ln.Addr()).Stringer("public", g.listeners[1].ln.Addr()).
+		Stringer("internal", g.listeners[2].ln.Addr()).Stringer("metrics", g.listeners[3].ln.Addr()).
+		Int("tenants", len(g.tenants.All())).Msg("serving")
+	err := serve(ctx, g.listeners, g.cfg.DrainTime-relayDrain(g.cfg.DrainTime), func() {
+		g.health.draining.Store(true)
+		g.log.Info().Dur("drain_time", g.cfg.DrainTime).Msg("stopping")
+	})
+	stop()
+	parts.Wait()
+	g.data.Close()
+	g.clients.close()
+	if cerr := g.rdb.Close(); err == nil && cerr != nil {
+		err = problem.New(problem.Internal, "closing Redis: %w", cerr)
+	}
+	g.log.Info().Msg("stopped")
+	return err
+}
+
+// Addrs are the addresses of the listeners: signaling, public, internal, metrics.
+func (g *Gateway) Addrs() (signaling, public, internal, metrics string) {
+	at := func(i int) string { return g.listeners[i].ln.Addr().String() }
+	return at(0), at(1), at(2), at(3)
+}
+
+func (g *Gateway) tenantIDs() []string {
+	all := g.tenants.All()
+	ids := make([]string, len(all))
+	for i, t := range all {
+		ids[i] = t.ParticipantContextID
+	}
+	return ids
+}
+
+func (g *Gateway) tenantsChanged() {
+	g.registrar.Changed()
+	g.data.TenantsChanged()
+	g.clients.forget(func(pc string) bool {
+		_, ok := g.tenants.Get(pc)
+		return ok
+	})
+}
