@@ -48,7 +48,7 @@ type Broker struct {
 }
 
 // New reads the manifests, opens the store and listens. Its errors are one line each. Without an error, Run must follow.
-func New(ctx context.Context, cfg *Config, secret Secret, log zerolog.Logger) (b *Broker, err error) {
+func New(ctx context.Context, cfg *Config, secret Secret, log zerolog.Logger) (_ *Broker, err error) {
 	set, err := manifest.LoadDirs(cfg.ManifestsDirs...)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func New(ctx context.Context, cfg *Config, secret Secret, log zerolog.Logger) (b
 	if err != nil {
 		return nil, err
 	}
-	b = &Broker{cfg: cfg, log: log, secret: secret}
+	b := &Broker{cfg: cfg, log: log, secret: secret}
 	defer func() {
 		if err != nil {
 			b.close()
