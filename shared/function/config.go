@@ -132,8 +132,7 @@ func variables(t reflect.Type, prefix string, into map[string]variable) {
 	if t.Kind() != reflect.Struct {
 		return
 	}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("env"), ",")
 		if name == "" {
 			variables(f.Type, prefix+f.Tag.Get("envPrefix"), into)
@@ -200,7 +199,7 @@ func flatten(err error) []error {
 	if err == nil {
 		return nil
 	}
-	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // this very error is asked, not its causes
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []error
 		for _, e := range many.Unwrap() {
 			all = append(all, flatten(e)...)

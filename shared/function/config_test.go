@@ -1,13 +1,12 @@
 package function_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
-
-	"context"
 
 	"github.com/rs/zerolog"
 

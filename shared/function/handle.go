@@ -40,7 +40,7 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if d.batch {
 		res = rc.handleBatch(ctx, r.Header, d.events)
 	} else {
-		res = rc.handle(ctx, r.Header, &d.events[0])
+		res = rc.handle(ctx, r.Header, &d.events[0], nil)
 	}
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Now().Add(replyTimeout)) // not supported by a writer of tests: then nothing bounds it
@@ -48,7 +48,7 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case res.err != nil:
 		problem.Write(w, &res.log, res.status, res.err)
 	case res.reply != nil:
-		if err := writeReply(w, res.reply); err != nil {
+		if err := writeReply(ctx, w, res.reply); err != nil {
 			res.log.Warn().Err(err).Msg("the reply could not be sent, the event will come again")
 		}
 	default:
@@ -63,13 +63,7 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (rc *receiver) handleBatch(ctx context.Context, header http.Header, events []event.Event) result {
 	worst := result{log: rc.service.log}
 	for i := range events {
-		res := rc.handle(ctx, header, &events[i])
-		if res.err == nil && res.reply != nil {
-			if err := rc.service.Publish(res.ctx, res.reply); err != nil {
-				res.status, res.err = problem.EventStatus(err), err
-			}
-		}
-		if res.status > worst.status {
+		if res := rc.handle(ctx, header, &events[i], rc.service.Publish); res.status > worst.status {
 			worst = res
 		}
 	}
@@ -79,15 +73,15 @@ func (rc *receiver) handleBatch(ctx context.Context, header http.Header, events 
 
 // result is what came of one event. status is 0 if all is well.
 type result struct {
-	ctx    context.Context //nolint:containedctx // the reply is published under the trace of its event
 	log    zerolog.Logger
 	reply  *event.Event
 	status int
 	err    error
 }
 
-// handle runs the handler on one event and writes its log line, but for a failure: that line is problem.Write's.
-func (rc *receiver) handle(ctx context.Context, header http.Header, e *event.Event) result {
+// handle runs the handler on one event and writes its log line, but for a failure: that line is problem.Write's. A reply is given to
+// publish, if there is such.
+func (rc *receiver) handle(ctx context.Context, header http.Header, e *event.Event, publish func(context.Context, *event.Event) error) result {
 	start := time.Now()
 	trace := traceOf(header, e)
 	log := rc.service.eventLogger(e, trace)
@@ -97,6 +91,9 @@ func (rc *receiver) handle(ctx context.Context, header http.Header, e *event.Eve
 	if err == nil && reply != nil {
 		reply, err = rc.service.prepare(ctx, reply)
 	}
+	if err == nil && reply != nil && publish != nil {
+		err = publish(ctx, reply)
+	}
 	duration := time.Since(start)
 	if err == nil {
 		done := log.Info().Dur("duration", duration).Str("outcome", "done")
@@ -104,14 +101,14 @@ func (rc *receiver) handle(ctx context.Context, header http.Header, e *event.Eve
 			done = done.Str("reply_type", reply.Type()).Str("reply_id", reply.ID())
 		}
 		done.Msg("event handled")
-		return result{ctx: ctx, log: log, reply: reply}
+		return result{log: log, reply: reply}
 	}
 	status := problem.EventStatus(err)
 	if status < http.StatusInternalServerError {
 		log.Warn().Err(err).Int("status", status).Dur("duration", duration).Str("outcome", "refused").Msg("event refused")
-		return result{ctx: ctx, log: log, status: status, err: err}
+		return result{log: log, status: status, err: err}
 	}
-	return result{ctx: ctx, log: log.With().Dur("duration", duration).Str("outcome", "failed").Logger(), status: status, err: err}
+	return result{log: log.With().Dur("duration", duration).Str("outcome", "failed").Logger(), status: status, err: err}
 }
 
 // call runs the handler; a panic is an error of kind Internal. An error of the context's end is a passing failure, however

@@ -155,8 +155,8 @@ func newRequest(ctx context.Context, url string, e *event.Event) (*http.Request,
 	return req, cehttp.WriteRequest(encodingFor(ctx, e), (*binding.EventMessage)(e), req)
 }
 
-func writeReply(w http.ResponseWriter, e *event.Event) error {
-	return cehttp.WriteResponseWriter(encodingFor(context.Background(), e), (*binding.EventMessage)(e), http.StatusOK, w)
+func writeReply(ctx context.Context, w http.ResponseWriter, e *event.Event) error {
+	return cehttp.WriteResponseWriter(encodingFor(ctx, e), (*binding.EventMessage)(e), http.StatusOK, w)
 }
 
 // encodingFor chooses binary mode, and structured mode for what headers can't carry as it is.

@@ -14,7 +14,7 @@ import (
 	"github.com/tidegate/tidegate/shared/problem"
 )
 
-func start(t testing.TB, edit func(*function.Config)) *functiontest.Function {
+func start(t *testing.T, edit func(*function.Config)) *functiontest.Function {
 	t.Helper()
 	return functiontest.Start(t, "", "", edit, func(*function.Service) {})
 }

@@ -22,7 +22,7 @@ const sigterm = syscall.SIGTERM
 
 const created = "io.tidegate.object.created.v1"
 
-func newEvent(t testing.TB, id string) *event.Event {
+func newEvent(t *testing.T, id string) *event.Event {
 	t.Helper()
 	e := event.New()
 	e.SetID(id)
@@ -65,12 +65,12 @@ func echo(_ context.Context, e *event.Event) (*event.Event, error) {
 	return &out, out.SetData(event.ApplicationJSON, json.RawMessage(e.Data()))
 }
 
-func startEcho(t testing.TB, edit func(*function.Config)) *functiontest.Function {
+func startEcho(t *testing.T, edit func(*function.Config)) *functiontest.Function {
 	t.Helper()
 	return functiontest.Start(t, "", "", edit, func(s *function.Service) { s.HandleEvents(echo) })
 }
 
-func post(t testing.TB, f *functiontest.Function, body string, header ...string) (*http.Response, string) {
+func post(t *testing.T, f *functiontest.Function, body string, header ...string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.URL+"/", strings.NewReader(body))
 	if err != nil {

@@ -67,18 +67,20 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 		return problem.Wrap(problem.Unavailable, err, "the listener on %s failed", ln.Addr())
 	case <-ctx.Done():
 	}
-	s.drain(server, drainer, cancelWork)
-	<-served
+	s.drain(context.WithoutCancel(ctx), server, drainer, cancelWork)
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		s.log.Warn().Err(err).Msg("the listener failed while draining")
+	}
 	s.outside.CloseIdleConnections()
 	s.inside.CloseIdleConnections()
 	s.log.Info().Msg("stopped")
 	return nil
 }
 
-func (s *Service) drain(server *http.Server, drainer *handlers.Drainer, cancelWork context.CancelFunc) {
+func (s *Service) drain(ctx context.Context, server *http.Server, drainer *handlers.Drainer, cancelWork context.CancelFunc) {
 	s.draining.Store(true)
 	s.log.Info().Dur("drain_time", s.cfg.DrainTime).Msg("draining")
-	limit, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTime)
+	limit, cancel := context.WithTimeout(ctx, s.cfg.DrainTime)
 	defer cancel()
 
 	quiet := make(chan struct{})
@@ -97,7 +99,7 @@ func (s *Service) drain(server *http.Server, drainer *handlers.Drainer, cancelWo
 	}
 	s.log.Warn().Msg("handlers were still running when the time to drain was over: their contexts end now")
 	cancelWork()
-	last, cancelLast := context.WithTimeout(context.Background(), farewell)
+	last, cancelLast := context.WithTimeout(ctx, farewell)
 	defer cancelLast()
 	if server.Shutdown(last) != nil {
 		_ = server.Close() // what is left is cut

@@ -29,7 +29,7 @@ type checkpoints struct {
 }
 
 func openCheckpoints(root *os.Root, name string) (*checkpoints, error) {
-	f, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode) //nolint:gosec // see fileMode
+	f, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
 		return nil, err
 	}

@@ -196,7 +196,7 @@ func (s *fileStore) Put(ctx context.Context, key, _ string, r io.Reader) (Object
 		return Object{}, err
 	}
 	name := path.Join(private, "put-"+randomName())
-	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode) //nolint:gosec // see fileMode
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return Object{}, fileError(err, key)
 	}
@@ -257,7 +257,7 @@ func (s *fileStore) writable(ctx context.Context, key string) (*os.Root, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := root.Mkdir(private, dirMode); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // see fileMode
+	if err := root.Mkdir(private, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fileError(err, private)
 	}
 	s.mu.Lock()
@@ -326,7 +326,7 @@ func makeParents(root *os.Root, dir string) error {
 	if err := makeParents(root, path.Dir(dir)); err != nil {
 		return err
 	}
-	if err := root.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // see fileMode
+	if err := root.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return syncDir(root, path.Dir(dir))

@@ -10,15 +10,15 @@ import (
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
-func openFolder(t testing.TB, dir string) objectstore.Store {
-	t.Helper()
-	s, err := objectstore.Open(t.Context(), tenant.Bucket{Name: "in", URL: "file://" + filepath.ToSlash(dir)})
+func openFolder(tb testing.TB, dir string) objectstore.Store {
+	tb.Helper()
+	s, err := objectstore.Open(tb.Context(), tenant.Bucket{Name: "in", URL: "file://" + filepath.ToSlash(dir)})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return s

@@ -89,7 +89,7 @@ func (u *fileUpload) open(ctx context.Context) error {
 func (u *fileUpload) lock() error {
 	const tries = 10
 	for range tries {
-		f, err := u.root.OpenFile(u.name, os.O_RDWR|os.O_CREATE, fileMode) //nolint:gosec // see fileMode
+		f, err := u.root.OpenFile(u.name, os.O_RDWR|os.O_CREATE, fileMode)
 		if err != nil {
 			return fileError(err, u.key)
 		}

@@ -22,15 +22,15 @@ import (
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
-func openBucket(t testing.TB, b tenant.Bucket) objectstore.Store {
-	t.Helper()
-	s, err := objectstore.Open(t.Context(), b)
+func openBucket(tb testing.TB, b tenant.Bucket) objectstore.Store {
+	tb.Helper()
+	s, err := objectstore.Open(tb.Context(), b)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return s

@@ -41,41 +41,41 @@ type Function struct {
 
 // Start runs a service whose routes setup adds, until the test ends. gatewayURL is the gateway that it is to call; "" if it calls
 // none. tenantsDir may be "" for a function that reads none. edit may be nil, or change the configuration.
-func Start(t testing.TB, gatewayURL, tenantsDir string, edit func(*function.Config), setup func(*function.Service)) *Function {
-	t.Helper()
+func Start(tb testing.TB, gatewayURL, tenantsDir string, edit func(*function.Config), setup func(*function.Service)) *Function {
+	tb.Helper()
 	if gatewayURL == "" {
 		gatewayURL = "http://127.0.0.1:1" // nothing listens there
 	}
 	if tenantsDir == "" {
-		tenantsDir = t.TempDir()
+		tenantsDir = tb.TempDir()
 	}
-	f := &Function{Sink: NewSink(t), stopped: make(chan error, 1)}
+	f := &Function{Sink: NewSink(tb), stopped: make(chan error, 1)}
 	cfg := function.Config{
-		Host: "127.0.0.1", Sink: f.Sink.URL, GatewayURL: gatewayURL, TokenFile: TokenFile(t), TenantsDir: tenantsDir,
+		Host: "127.0.0.1", Sink: f.Sink.URL, GatewayURL: gatewayURL, TokenFile: TokenFile(tb), TenantsDir: tenantsDir,
 		MaxEventBytes: 1 << 20, Deadline: waitFor, DrainTime: 2 * time.Second, LogLevel: "debug",
 	}
 	if edit != nil {
 		edit(&cfg)
 	}
-	svc, err := function.New(t.Name(), cfg, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.InfoLevel))
+	svc, err := function.New(tb.Name(), cfg, zerolog.New(zerolog.NewTestWriter(tb)).Level(zerolog.InfoLevel))
 	if err != nil {
-		t.Fatalf("making the service: %v", err)
+		tb.Fatalf("making the service: %v", err)
 	}
 	f.Service = svc
 	setup(svc)
 
 	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	ln, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatalf("listening: %v", err)
+		tb.Fatalf("listening: %v", err)
 	}
 	f.URL = "http://" + ln.Addr().String()
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
 	go func() { f.stopped <- svc.Serve(ctx, ln) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := f.Stop(); err != nil {
-			t.Errorf("the function ended with: %v", err)
+			tb.Errorf("the function ended with: %v", err)
 		}
 	})
 	return f
@@ -91,46 +91,46 @@ func (f *Function) Stop() error {
 }
 
 // Send delivers an event as a broker does and returns the status and the reply; nil if there was none.
-func (f *Function) Send(t testing.TB, e *event.Event) (int, *event.Event) {
-	t.Helper()
-	req, err := cehttp.NewHTTPRequestFromEvent(t.Context(), f.URL+"/", *e)
+func (f *Function) Send(tb testing.TB, e *event.Event) (int, *event.Event) {
+	tb.Helper()
+	req, err := cehttp.NewHTTPRequestFromEvent(tb.Context(), f.URL+"/", *e)
 	if err != nil {
-		t.Fatalf("writing the event: %v", err)
+		tb.Fatalf("writing the event: %v", err)
 	}
-	res := f.Do(t, req)
+	res := f.Do(tb, req)
 	defer func() { _ = res.Body.Close() }()
 	if res.Header.Get("Ce-Specversion") == "" && res.Header.Get("Content-Type") != event.ApplicationCloudEventsJSON {
 		body, _ := io.ReadAll(res.Body)
 		if res.StatusCode >= 300 {
-			t.Logf("the function answered %d: %s", res.StatusCode, body)
+			tb.Logf("the function answered %d: %s", res.StatusCode, body)
 		}
 		return res.StatusCode, nil
 	}
 	reply, err := cehttp.NewEventFromHTTPResponse(res)
 	if err != nil {
-		t.Fatalf("the reply is no event: %v", err)
+		tb.Fatalf("the reply is no event: %v", err)
 	}
 	return res.StatusCode, reply
 }
 
 // Do sends a request with the internal token.
-func (f *Function) Do(t testing.TB, req *http.Request) *http.Response {
-	t.Helper()
+func (f *Function) Do(tb testing.TB, req *http.Request) *http.Response {
+	tb.Helper()
 	req.Header.Set("Authorization", "Bearer "+Token)
 	client := &http.Client{Timeout: waitFor, Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Do(req)
 	if err != nil {
-		t.Fatalf("%s %s: %v", req.Method, req.URL, err)
+		tb.Fatalf("%s %s: %v", req.Method, req.URL, err)
 	}
 	return res
 }
 
 // TokenFile writes the internal token into a file.
-func TokenFile(t testing.TB) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "internal-token")
+func TokenFile(tb testing.TB) string {
+	tb.Helper()
+	file := filepath.Join(tb.TempDir(), "internal-token")
 	if err := os.WriteFile(file, []byte(Token+"\n"), 0o600); err != nil {
-		t.Fatalf("writing the token: %v", err)
+		tb.Fatalf("writing the token: %v", err)
 	}
 	return file
 }
@@ -147,11 +147,11 @@ type Sink struct {
 }
 
 // NewSink starts a sink that lives as long as the test.
-func NewSink(t testing.TB) *Sink {
-	t.Helper()
+func NewSink(tb testing.TB) *Sink {
+	tb.Helper()
 	s := &Sink{changed: make(chan struct{})}
 	server := httptest.NewServer(http.HandlerFunc(s.serve))
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	s.URL = server.URL + "/default/default"
 	return s
 }
@@ -179,8 +179,8 @@ func (s *Sink) Events() []event.Event {
 }
 
 // Wait waits until n events have been recorded and returns them all; the test fails if they don't come.
-func (s *Sink) Wait(t testing.TB, n int) []event.Event {
-	t.Helper()
+func (s *Sink) Wait(tb testing.TB, n int) []event.Event {
+	tb.Helper()
 	timeout := time.NewTimer(waitFor)
 	defer timeout.Stop()
 	for {
@@ -193,7 +193,7 @@ func (s *Sink) Wait(t testing.TB, n int) []event.Event {
 		select {
 		case <-changed:
 		case <-timeout.C:
-			t.Fatalf("the sink got %d events, want %d: %v", len(events), n, events)
+			tb.Fatalf("the sink got %d events, want %d: %v", len(events), n, events)
 		}
 	}
 }

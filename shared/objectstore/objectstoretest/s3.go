@@ -36,51 +36,51 @@ type S3 struct {
 
 // StartS3 starts versitygw on a free loopback port until the test ends. The binary is $VERSITYGW, or .bin/versitygw in the root of
 // the workspace; the test fails if it is not there.
-func StartS3(t testing.TB) *S3 {
-	t.Helper()
-	binary := findBinary(t)
-	dir := t.TempDir()
+func StartS3(tb testing.TB) *S3 {
+	tb.Helper()
+	binary := findBinary(tb)
+	dir := tb.TempDir()
 	for _, name := range []string{"data", "sidecar"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
-	address := freeAddress(t)
+	address := freeAddress(tb)
 	// Attributes in a folder beside the data: the file system of a temporary folder may have none.
 	cmd := exec.Command(binary, "--port", address, "--access", accessKey, "--secret", secretKey, "--quiet", //nolint:gosec,noctx // a tool of the workspace, ended below
 		"posix", "--sidecar", filepath.Join(dir, "sidecar"), filepath.Join(dir, "data"))
 	var out lockedBuffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("starting %s: %v", binary, err)
+		tb.Fatalf("starting %s: %v", binary, err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // was killed
-		if t.Failed() {
-			t.Logf("versitygw said:\n%s", out.String())
+		if tb.Failed() {
+			tb.Logf("versitygw said:\n%s", out.String())
 		}
 	})
 	s := &S3{Endpoint: "http://" + address, CredentialsFile: filepath.Join(dir, "credentials")}
 	if err := os.WriteFile(s.CredentialsFile, []byte("accessKey="+accessKey+"\nsecretKey="+secretKey+"\n"), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s.Client = s3.New(s3.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(s.Endpoint), UsePathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, ""),
 		HTTPClient:  &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
 	})
-	waitForTCP(t, address)
+	waitForTCP(tb, address)
 	return s
 }
 
 // Bucket makes a bucket and returns how a tenant's document names it.
-func (s *S3) Bucket(t testing.TB, name string) tenant.Bucket {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startTime)
+func (s *S3) Bucket(tb testing.TB, name string) tenant.Bucket {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), startTime)
 	defer cancel()
 	if _, err := s.Client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &name}); err != nil {
-		t.Fatalf("making the bucket %s: %v", name, err)
+		tb.Fatalf("making the bucket %s: %v", name, err)
 	}
 	return tenant.Bucket{Name: name, URL: s.URL(name), CredentialsFile: s.CredentialsFile}
 }
@@ -91,14 +91,14 @@ func (s *S3) URL(bucket string) string {
 	return fmt.Sprintf("s3://%s?%s", bucket, q.Encode())
 }
 
-func findBinary(t testing.TB) string {
-	t.Helper()
+func findBinary(tb testing.TB) string {
+	tb.Helper()
 	if b := os.Getenv("VERSITYGW"); b != "" {
 		return b
 	}
 	dir, err := os.Getwd()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for {
 		if b := filepath.Join(dir, ".bin", "versitygw"); isFile(b) {
@@ -106,7 +106,7 @@ func findBinary(t testing.TB) string {
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			t.Fatal("versitygw is missing: `make tools` installs it into .bin, or set VERSITYGW")
+			tb.Fatal("versitygw is missing: `make tools` installs it into .bin, or set VERSITYGW")
 		}
 		dir = parent
 	}
@@ -117,30 +117,30 @@ func isFile(name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-func freeAddress(t testing.TB) string {
-	t.Helper()
+func freeAddress(tb testing.TB) string {
+	tb.Helper()
 	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	ln, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = ln.Close() }()
 	return ln.Addr().String()
 }
 
-func waitForTCP(t testing.TB, address string) {
-	t.Helper()
+func waitForTCP(tb testing.TB, address string) {
+	tb.Helper()
 	deadline := time.Now().Add(startTime)
 	for time.Now().Before(deadline) {
 		d := net.Dialer{Timeout: time.Second}
-		c, err := d.DialContext(t.Context(), "tcp", address)
+		c, err := d.DialContext(tb.Context(), "tcp", address)
 		if err == nil {
 			_ = c.Close()
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	t.Fatalf("versitygw does not listen on %s", address)
+	tb.Fatalf("versitygw does not listen on %s", address)
 }
 
 type lockedBuffer struct {

@@ -70,6 +70,7 @@ func Run(t *testing.T, open func(t *testing.T) (store objectstore.Store, reopen 
 }
 
 func testNames(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	want := map[string]string{}
 	for i, name := range Names {
 		want[name] = fmt.Sprintf("content %d", i)
@@ -105,6 +106,7 @@ func testNames(t *testing.T, s objectstore.Store) {
 }
 
 func testBadKeys(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	for _, key := range BadKeys {
 		_, herr := s.Head(t.Context(), key)
 		_, _, oerr := s.Open(t.Context(), key, "", 0, -1)
@@ -123,6 +125,7 @@ func testBadKeys(t *testing.T, s objectstore.Store) {
 }
 
 func testAbsent(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	for _, key := range []string{"none", "no/such/folder/none"} {
 		if _, err := s.Head(t.Context(), key); !problem.Is(err, problem.NotFound) {
 			t.Errorf("Head(%q): %v, want NotFound", key, err)
@@ -155,6 +158,7 @@ func testAbsent(t *testing.T, s objectstore.Store) {
 }
 
 func testList(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	all := []string{"a", "a b", "a-1", "a.txt", "b/1", "b/2", "b/c/1", "b-x", "b.x", "b0", "c", "ä", "z/z/z/z"}
 	for _, key := range all {
 		put(t, s, key, "x")
@@ -177,7 +181,10 @@ func testList(t *testing.T, s objectstore.Store) {
 		}
 	}
 	n := 0
-	for range s.List(t.Context(), "", "") {
+	for _, err := range s.List(t.Context(), "", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if n++; n == 2 {
 			break
 		}
@@ -192,6 +199,7 @@ func testList(t *testing.T, s objectstore.Store) {
 }
 
 func testRanges(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	o := put(t, s, "r", "0123456789")
 	put(t, s, "empty", "")
 	tests := []struct {
@@ -234,6 +242,7 @@ func testRanges(t *testing.T, s objectstore.Store) {
 }
 
 func testTags(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	first := put(t, s, "tag", "one")
 	head, err := s.Head(t.Context(), "tag")
 	if err != nil || head.ETag != first.ETag {
@@ -261,6 +270,7 @@ func testTags(t *testing.T, s objectstore.Store) {
 }
 
 func testPut(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	put(t, s, "p", "old")
 	broken := io.MultiReader(strings.NewReader(strings.Repeat("new", 1000)), iotest.ErrReader(errors.New("the source broke")))
 	if _, err := s.Put(t.Context(), "p", "text/plain", broken); err == nil {

@@ -59,6 +59,7 @@ func commit(t *testing.T, s objectstore.Store, u objectstore.Upload, key string,
 }
 
 func testUpload(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	want := random(1, 21<<20+17)
 	put(t, s, "up/loaded.bin", "the old one")
 	u := upload(t, s, "up/loaded.bin", "flow-1", nil)
@@ -88,6 +89,7 @@ func testUpload(t *testing.T, s objectstore.Store) {
 }
 
 func testEmptyUpload(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	u := upload(t, s, "empty/file", "flow-e", nil)
 	commit(t, s, u, "empty/file", nil)
 	u = upload(t, s, "empty/file2", "flow-f", nil)
@@ -96,6 +98,7 @@ func testEmptyUpload(t *testing.T, s objectstore.Store) {
 }
 
 func testResume(t *testing.T, s objectstore.Store, reopen func(*testing.T) objectstore.Store, withState bool) {
+	t.Helper()
 	want := random(2, 60<<20+5)
 	const key = "resumed/ä +%.bin"
 	var state json.RawMessage
@@ -149,6 +152,7 @@ func testResume(t *testing.T, s objectstore.Store, reopen func(*testing.T) objec
 }
 
 func testReset(t *testing.T, s objectstore.Store, reopen func(*testing.T) objectstore.Store) {
+	t.Helper()
 	old, want := random(4, 30<<20), random(5, 20<<20)
 	u := upload(t, s, "reset", "flow-x", nil)
 	feed(t, u, old)
@@ -173,6 +177,7 @@ func testReset(t *testing.T, s objectstore.Store, reopen func(*testing.T) object
 }
 
 func testBrokenReader(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	want := random(6, 20<<20)
 	broke := errors.New("the connection broke")
 	u := upload(t, s, "broken", "flow-b", nil)
@@ -202,6 +207,7 @@ func (e *endless) Read(p []byte) (int, error) {
 }
 
 func testCancelled(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	u := upload(t, s, "cancelled", "flow-c", nil)
 	n, err := u.ReadFrom(ctx, &endless{cancel: cancel})
@@ -227,6 +233,7 @@ func testCancelled(t *testing.T, s objectstore.Store) {
 }
 
 func testInvisible(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	put(t, s, "seen", "x")
 	a, b := upload(t, s, "hidden-a", "flow-1", nil), upload(t, s, "hidden-b", "flow-2", nil)
 	feed(t, a, random(7, 9<<20))
