@@ -44,14 +44,22 @@ func TestARotatedSecretIsReadAtOnceAndABrokenFileKeepsTheLastGoodOne(t *testing.
 	if err != nil {
 		t.Fatal(err)
 	}
+	written := time.Now()
 	replace := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Rename(file+".new", file); err != nil { // same size, another file: as Kubernetes does it
+		if err := os.Chtimes(file+".new", time.Time{}, written); err != nil {
 			t.Fatal(err)
 		}
+		if err := os.Rename(file+".new", file); err != nil { // same size and time, another file: as Kubernetes does it
+			t.Fatal(err)
+		}
+	}
+	replace(oldSecret)
+	if !s.Check(oldSecret) {
+		t.Error("a rewritten file is not in force")
 	}
 	replace(newSecret)
 	if !s.Check(newSecret) || s.Check(oldSecret) || s.Value() != newSecret {

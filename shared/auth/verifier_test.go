@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -149,8 +150,10 @@ func TestVerifierTakesEveryAsymmetricAlgorithm(t *testing.T) {
 func TestVerifierRefusesWhatIsWrong(t *testing.T) {
 	key, other := ecKey(t, "k1"), ecKey(t, "k1")
 	weak, _ := rsa.GenerateKey(rand.Reader, 1024)
+	enc := ecKey(t, "enc")
+	enc.Use = "enc"
 	i := newIssuer(t, key, jose.JSONWebKey{Key: []byte("0123456789abcdef0123456789abcdef"), KeyID: "oct"},
-		jose.JSONWebKey{Key: weak, KeyID: "weak"}, jose.JSONWebKey{Key: ecKey(t, "").Key, KeyID: "enc", Use: "enc"})
+		jose.JSONWebKey{Key: weak, KeyID: "weak"}, enc)
 	v := i.verifier()
 	now := time.Now().Unix()
 	good := sign(t, jose.ES256, key, goodClaims(nil))
@@ -172,7 +175,7 @@ func TestVerifierRefusesWhatIsWrong(t *testing.T) {
 		"HMAC with the public key":        sign(t, jose.HS256, jose.JSONWebKey{Key: pub, KeyID: "k1"}, goodClaims(nil)),
 		"HMAC with a key of the JWKS":     sign(t, jose.HS256, jose.JSONWebKey{Key: []byte("0123456789abcdef0123456789abcdef"), KeyID: "oct"}, goodClaims(nil)),
 		"a weak RSA key":                  sign(t, jose.RS256, jose.JSONWebKey{Key: weak, KeyID: "weak"}, goodClaims(nil)),
-		"a key for encryption":            sign(t, jose.ES256, jose.JSONWebKey{Key: ecKey(t, "").Key, KeyID: "enc"}, goodClaims(nil)),
+		"a key for encryption":            sign(t, jose.ES256, enc, goodClaims(nil)),
 		"another key under the same id":   sign(t, jose.ES256, other, goodClaims(nil)),
 		"an unknown key id":               sign(t, jose.ES256, ecKey(t, "k9"), goodClaims(nil)),
 		"an unknown critical header":      critical(t, key),
@@ -204,6 +207,15 @@ func TestVerifierRefusesWhatIsWrong(t *testing.T) {
 				t.Errorf("the error repeats the token: %v", err)
 			}
 		})
+	}
+}
+
+// A second line of defence behind the filter of keys, so it needs a test of its own.
+func TestNoAlgorithmTakesAPublicKeyForASecret(t *testing.T) {
+	for _, alg := range slices.Concat(algorithms, ourAlgorithm) {
+		if alg == "none" || strings.HasPrefix(string(alg), "HS") {
+			t.Errorf("%s is accepted", alg)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package dps
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,6 +24,9 @@ func FuzzParseObject(f *testing.F) {
 		if err != nil {
 			if !problem.Is(err, problem.Invalid) && !problem.Is(err, problem.TooLarge) {
 				t.Fatalf("%q: %v", body, err)
+			}
+			if strings.Contains(err.Error(), "no JSON object") && json.Valid(body) && bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
+				t.Fatalf("%q is a JSON object, and yet: %v", body, err)
 			}
 			return
 		}
