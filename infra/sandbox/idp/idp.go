@@ -144,7 +144,7 @@ func (p *Provider) VerifyClient(_ context.Context, r *op.Request[op.ClientCreden
 	}
 	c, ok := p.clients[r.Data.ClientID]
 	if !ok || subtle.ConstantTimeCompare([]byte(c.Secret), []byte(r.Data.ClientSecret)) != 1 {
-		return nil, oidc.ErrInvalidClient().WithDescription("client id or secret is wrong")
+		return nil, op.NewStatusError(oidc.ErrInvalidClient().WithDescription("client id or secret is wrong"), http.StatusUnauthorized)
 	}
 	return client{id: c.ID}, nil
 }
