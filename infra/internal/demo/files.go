@@ -46,7 +46,7 @@ func Make(dir string, seed uint64) ([]File, error) {
 	rnd := rand.NewChaCha8(seedOf(seed))
 	var out []File
 	for _, f := range made {
-		file, err := write(dir, f.name, io.LimitReader(rnd, f.size))
+		file, err := Write(dir, f.name, io.LimitReader(rnd, f.size))
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +89,7 @@ func Take(from, dir string) ([]File, error) {
 			return err
 		}
 		defer func() { _ = src.Close() }()
-		file, err := write(dir, filepath.ToSlash(name), src)
+		file, err := Write(dir, filepath.ToSlash(name), src)
 		if err != nil {
 			return err
 		}
@@ -107,13 +107,13 @@ func Take(from, dir string) ([]File, error) {
 
 // Secret writes the file that the rules must reject.
 func Secret(dir string) (File, error) {
-	f, err := write(dir, Rejected, bytes.NewReader([]byte("name,salary\nnobody,0\n")))
+	f, err := Write(dir, Rejected, bytes.NewReader([]byte("name,salary\nnobody,0\n")))
 	f.Reject = true
 	return f, err
 }
 
-// write writes a file as a careful program does: under another name first, then by a rename. The bucket sees it whole.
-func write(dir, name string, r io.Reader) (File, error) {
+// Write writes a file below dir as a careful program does: under another name first, then by a rename. The bucket sees it whole.
+func Write(dir, name string, r io.Reader) (File, error) {
 	path := filepath.Join(dir, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return File{}, fmt.Errorf("folder of %s: %w", name, err)
