@@ -107,8 +107,9 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // throttled counts what is served and slows it down.
 type throttled struct {
 	http.ResponseWriter
-	p *provider
-	r *http.Request
+	p    *provider
+	r    *http.Request
+	free int // bytes until the next pause
 }
 
 func (w *throttled) Write(b []byte) (int, error) {
@@ -116,12 +117,16 @@ func (w *throttled) Write(b []byte) (int, error) {
 	for len(b) > 0 {
 		n := len(b)
 		if w.p.rate > 0 {
-			n = min(n, w.p.rate)
-			select {
-			case <-time.After(10 * time.Millisecond):
-			case <-w.r.Context().Done():
-				return written, w.r.Context().Err()
+			if w.free == 0 {
+				select {
+				case <-time.After(10 * time.Millisecond):
+				case <-w.r.Context().Done():
+					return written, w.r.Context().Err()
+				}
+				w.free = w.p.rate
 			}
+			n = min(n, w.free)
+			w.free -= n
 		}
 		m, err := w.ResponseWriter.Write(b[:n])
 		written += m
