@@ -13,10 +13,29 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Mini returns a client of a fresh embedded Redis.
+// Mini returns a client of a fresh embedded Redis, whose keys expire in real time.
 func Mini(tb testing.TB) (redis.UniversalClient, *miniredis.Miniredis) {
 	tb.Helper()
 	m := miniredis.RunT(tb)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		const step = 50 * time.Millisecond
+		tick := time.NewTicker(step)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				m.FastForward(step)
+			case <-stop:
+				return
+			}
+		}
+	}()
+	tb.Cleanup(func() {
+		close(stop)
+		<-stopped
+	})
 	return client(tb, m.Addr()), m
 }
 
