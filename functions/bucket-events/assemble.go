@@ -14,6 +14,7 @@ import (
 // parts are the parts of the running function.
 type parts struct {
 	pool    *stores.Pool
+	sweeper *sweeper
 	watcher *watcher // nil without WATCH
 	service *function.Service
 }
@@ -32,6 +33,7 @@ func assemble(cfg config, svc *function.Service, registry tenants) (*parts, erro
 		tenants: registry, stores: p.pool, gateway: svc.Gateway(), publish: svc.Publish,
 		settle: cfg.Settle, maxEvents: cfg.SweepEvents, concurrency: cfg.Concurrency, now: time.Now,
 	}
+	p.sweeper = sw
 	if cfg.Watch {
 		teller := &changeTeller{
 			tenants: registry, stores: p.pool, publish: svc.Publish, settle: cfg.Settle, log: *svc.Logger(), now: time.Now,

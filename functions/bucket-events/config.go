@@ -19,7 +19,7 @@ type config struct {
 	SweepEvents int `env:"SWEEP_EVENTS" envDefault:"10000"` // most events of one tenant in one sweep; the next one goes on
 	Concurrency int `env:"PUBLISH_CONCURRENCY" envDefault:"16"`
 
-	NotificationSecretFile string `env:"NOTIFICATION_SECRET_FILE"`                                                                                      // the bearer secret of storage providers; default: the internal token
+	NotificationSecretFile string `env:"NOTIFICATION_SECRET_FILE"`                                                                                          // the bearer secret of storage providers; default: the internal token
 	NotificationKeys       string `env:"NOTIFICATION_KEYS" envDefault:"form" expect:"form (keys are form-encoded, as AWS and MinIO do) or raw (versitygw)"` // how keys in notifications are spelled, unless the request says ?keys=
 }
 

@@ -138,4 +138,3 @@ func (w *watcher) unwatch(dir string) {
 	_ = w.fs.Remove(dir) // the kernel may have dropped it with the folder
 	delete(w.dirs, dir)
 }
-

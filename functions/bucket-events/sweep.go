@@ -38,7 +38,7 @@ type sweeper struct {
 	concurrency int
 	now         func() time.Time
 	// unsettled, if not nil, is told of objects that were changed a moment ago. Without it they are left to the next sweep.
-	unsettled func(ctx context.Context, pc, bucket string, o objectstore.Object)
+	unsettled func(ctx context.Context, pc, bucket string, o objectstore.Object, created bool)
 }
 
 // errEnough ends the sweep of a tenant that has had its share.
@@ -173,14 +173,15 @@ func (s *sweeper) object(ctx context.Context, t *tenant.Tenant, bucket string, o
 	if record != nil && record.complete && record.etag == o.ETag && record.terms == terms {
 		return nil
 	}
+	created := record == nil || record.withdrawn
 	if age := s.now().Sub(o.Modified); age >= 0 && age < s.settle { // a time in the future says nothing of its age
 		if s.unsettled != nil {
-			s.unsettled(ctx, t.ParticipantContextID, bucket, o)
+			s.unsettled(ctx, t.ParticipantContextID, bucket, o, created)
 		}
 		return nil
 	}
 	eventType := catalogue.ObjectChanged
-	if record == nil || record.withdrawn {
+	if created {
 		eventType = catalogue.ObjectCreated
 	}
 	return out.found(eventType, bucket, o, terms)

@@ -39,6 +39,7 @@ type watcher struct {
 	folders map[string]folder   // by path: the roots
 	dirs    map[string]struct{} // every folder that is watched
 	absent  map[string]bool     // roots that were not there, so that it's logged once
+	ghosts  map[string]struct{} // folders that went away a moment ago: the kernel tells it twice, and they are no objects
 
 	reload  chan struct{} // tenants have changed
 	touched chan change   // from sweeps
@@ -61,7 +62,7 @@ type folder struct{ buckets []place } // key is empty
 func newWatcher(ts tenants, sw *sweeper, teller *changeTeller, settle time.Duration, tellers int, log zerolog.Logger) *watcher {
 	w := &watcher{
 		tenants: ts, sweeper: sw, teller: teller, log: log, now: time.Now,
-		settler: newSettler(settle, maxWaiting), folders: map[string]folder{}, dirs: map[string]struct{}{}, absent: map[string]bool{},
+		settler: newSettler(settle, maxWaiting), folders: map[string]folder{}, dirs: map[string]struct{}{}, absent: map[string]bool{}, ghosts: map[string]struct{}{},
 		reload: make(chan struct{}, 1), touched: make(chan change), told: make(chan change), swept: make(chan error, 1),
 		stopped: make(chan struct{}), sweepPause: firstSweep, slots: tellers,
 	}
@@ -70,9 +71,9 @@ func newWatcher(ts tenants, sw *sweeper, teller *changeTeller, settle time.Durat
 }
 
 // unsettled takes an object that a sweep has found too young. The sweep waits until the watcher has it.
-func (w *watcher) unsettled(ctx context.Context, pc, bucket string, o objectstore.Object) {
+func (w *watcher) unsettled(ctx context.Context, pc, bucket string, o objectstore.Object, created bool) {
 	select {
-	case w.touched <- change{place: place{pc, bucket, o.Key}, size: o.Size, last: w.now()}:
+	case w.touched <- change{place: place{pc, bucket, o.Key}, size: o.Size, created: created, last: w.now()}:
 	case <-ctx.Done():
 	case <-w.stopped:
 	}
@@ -158,6 +159,7 @@ func (w *watcher) start(ctx context.Context) {
 
 func (w *watcher) afterSweep(err error) {
 	w.sweeping = false
+	clear(w.ghosts)
 	if err == nil {
 		w.sweepPause = firstSweep
 		return
@@ -181,6 +183,7 @@ func (w *watcher) event(e fsnotify.Event) {
 	if _, was := w.dirs[e.Name]; was && (e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename)) {
 		// A folder has gone with all that was in it, and no event tells what that was.
 		w.forget(e.Name)
+		w.ghosts[e.Name] = struct{}{}
 		w.wantSweep(w.settler.after)
 		return
 	}
@@ -193,7 +196,9 @@ func (w *watcher) event(e fsnotify.Event) {
 	case err == nil && info.Mode().IsRegular():
 		w.touchPath(e.Name, info.Size(), e.Has(fsnotify.Create))
 	case err != nil:
-		w.touchPath(e.Name, -1, false)
+		if _, folder := w.ghosts[e.Name]; !folder {
+			w.touchPath(e.Name, -1, false)
+		}
 	}
 }
 
