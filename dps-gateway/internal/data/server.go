@@ -129,7 +129,6 @@ func (s *Server) data(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	access, err := s.authenticate(r)
 	if err != nil {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="data"`)
 		s.refuse(w, err)
 		return
 	}
@@ -244,6 +243,9 @@ func passed(h http.Header) map[string][]string {
 // refuse writes an error that came before any byte of data, and returns its status.
 func (s *Server) refuse(w http.ResponseWriter, err error) int {
 	code := problem.Status(err)
+	if code == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="data"`)
+	}
 	if errors.Is(err, errRange) {
 		code, err = http.StatusRequestedRangeNotSatisfiable, problem.Field("Range", "is outside of the data")
 	}

@@ -54,18 +54,19 @@ type Config struct {
 func (c *Config) Validate() error {
 	var faults []error
 	fault := func(name, format string, args ...any) { faults = append(faults, problem.Field(name, format, args...)) }
-	for name, addr := range map[string]string{
-		"SIGNALING_ADDR": c.SignalingAddr, "PUBLIC_ADDR": c.PublicAddr, "INTERNAL_ADDR": c.InternalAddr, "METRICS_ADDR": c.MetricsAddr,
+	for _, v := range []setting[string]{
+		{"SIGNALING_ADDR", c.SignalingAddr}, {"PUBLIC_ADDR", c.PublicAddr}, {"INTERNAL_ADDR", c.InternalAddr}, {"METRICS_ADDR", c.MetricsAddr},
 	} {
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			fault(name, "%q is no address: host:port or :port is expected", addr)
+		if _, _, err := net.SplitHostPort(v.value); err != nil {
+			fault(v.name, "%q is no address: host:port or :port is expected", v.value)
 		}
 	}
-	for name, u := range map[string]string{
-		"SIGNALING_URL": c.SignalingURL, "PUBLIC_URL": c.PublicURL, "K_SINK": c.Sink, "APPROVER_URL": c.ApproverURL, "DATA_SERVER_URL": c.DataServerURL,
+	for _, v := range []setting[string]{
+		{"SIGNALING_URL", c.SignalingURL}, {"PUBLIC_URL", c.PublicURL}, {"K_SINK", c.Sink}, {"APPROVER_URL", c.ApproverURL},
+		{"DATA_SERVER_URL", c.DataServerURL},
 	} {
-		if !isHTTP(u) {
-			fault(name, "%q is no http(s) URL with a host", u)
+		if !isHTTP(v.value) {
+			fault(v.name, "%q is no http(s) URL with a host", v.value)
 		}
 	}
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme == "http" && !c.AllowPlainHTTP {
@@ -74,28 +75,35 @@ func (c *Config) Validate() error {
 	if _, err := redis.ParseURL(c.RedisURL); err != nil {
 		fault("REDIS_URL", "is no URL of a Redis: redis://[user:password@]host:port/db is expected") // the value may hold a password
 	}
-	for name, d := range map[string]time.Duration{
-		"TOKEN_TTL": c.TokenTTL, "DECISION_WAIT": c.DecisionWait, "DATA_WAIT": c.DataWait, "STALL_TIME": c.StallTime, "EVENT_WAIT": c.EventWait,
-		"RETENTION": c.Retention, "TENANTS_EVERY": c.TenantsEvery,
+	for _, v := range []setting[time.Duration]{
+		{"TOKEN_TTL", c.TokenTTL}, {"DECISION_WAIT", c.DecisionWait}, {"DATA_WAIT", c.DataWait}, {"STALL_TIME", c.StallTime},
+		{"EVENT_WAIT", c.EventWait}, {"RETENTION", c.Retention}, {"TENANTS_EVERY", c.TenantsEvery},
 	} {
-		if d <= 0 {
-			fault(name, "%v is out of range: more than 0s is expected", d)
+		if v.value <= 0 {
+			fault(v.name, "%v is out of range: more than 0s is expected", v.value)
 		}
 	}
 	if c.DrainTime < 0 {
 		fault("DRAIN_TIME", "%v is out of range: 0s or more is expected", c.DrainTime)
 	}
-	for name, n := range map[string]int64{
-		"TENANT_CONCURRENT_STREAMS": int64(c.MaxStreams), "TENANT_REQUESTS_PER_SECOND": int64(c.MaxRequestsPerSecond), "TENANT_BYTES_PER_SECOND": c.MaxBytesPerSecond,
+	for _, v := range []setting[int64]{
+		{"TENANT_CONCURRENT_STREAMS", int64(c.MaxStreams)}, {"TENANT_REQUESTS_PER_SECOND", int64(c.MaxRequestsPerSecond)},
+		{"TENANT_BYTES_PER_SECOND", c.MaxBytesPerSecond},
 	} {
-		if n < 0 {
-			fault(name, "%d is out of range: 0 (no limit) or more is expected", n)
+		if v.value < 0 {
+			fault(v.name, "%d is out of range: 0 (no limit) or more is expected", v.value)
 		}
 	}
 	if _, err := zerolog.ParseLevel(c.LogLevel); err != nil {
 		fault("LOG_LEVEL", "%q is no level: one of trace, debug, info, warn, error, fatal, disabled is expected", c.LogLevel)
 	}
 	return errors.Join(faults...)
+}
+
+// setting is the value of a variable.
+type setting[T any] struct {
+	name  string
+	value T
 }
 
 func isHTTP(s string) bool {

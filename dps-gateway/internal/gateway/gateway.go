@@ -72,6 +72,9 @@ func Open(cfg Config, log zerolog.Logger) (*Gateway, error) {
 		return nil, problem.Field("REDIS_URL", "is no URL of a Redis") // the cause may hold the password
 	}
 	opts.ClientName = "dps-gateway"
+	if opts.DialTimeout == 0 { // a Redis that is away must show within seconds
+		opts.DialTimeout = 2 * time.Second
+	}
 	opts.ContextTimeoutEnabled = true
 	g := &Gateway{
 		cfg: cfg, log: log, rdb: redis.NewClient(opts), tenants: f.tenants, clients: newClients(f.internal), listeners: listeners,
