@@ -58,19 +58,19 @@ type setup struct {
 	adjust      func(*localbroker.Config)
 }
 
-func config(t testing.TB, s *setup) (*localbroker.Config, *auth.SharedSecret) {
-	t.Helper()
-	dir := t.TempDir()
+func config(tb testing.TB, s *setup) (*localbroker.Config, *auth.SharedSecret) {
+	tb.Helper()
+	dir := tb.TempDir()
 	if s.dir == "" {
 		s.dir = filepath.Join(dir, "data")
 	}
 	manifests := filepath.Join(dir, "manifests")
 	if err := os.Mkdir(manifests, 0o700); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for name, content := range map[string]string{"manifests/all.yaml": s.manifests, "token": token + "\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	var pairs []string
@@ -82,26 +82,26 @@ func config(t testing.TB, s *setup) (*localbroker.Config, *auth.SharedSecret) {
 		"INTERNAL_TOKEN_FILE=" + filepath.Join(dir, "token"), "GRACE=500ms",
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if s.adjust != nil {
 		s.adjust(cfg)
 	}
 	secret, err := auth.NewSharedSecret(cfg.TokenFile)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return cfg, secret
 }
 
-func start(t testing.TB, s *setup) *broker {
-	t.Helper()
-	cfg, secret := config(t, s)
+func start(tb testing.TB, s *setup) *broker {
+	tb.Helper()
+	cfg, secret := config(tb, s)
 	ctx, cancel := context.WithCancel(context.Background())
 	b, err := localbroker.New(ctx, cfg, secret, zerolog.Nop())
 	if err != nil {
 		cancel()
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(ctx) }()
@@ -109,20 +109,20 @@ func start(t testing.TB, s *setup) *broker {
 	out.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 		http.DefaultClient.CloseIdleConnections()
 	})
-	t.Cleanup(out.stop)
+	tb.Cleanup(out.stop)
 	return out
 }
 
 // request is a publish of one event in binary mode.
-func request(t testing.TB, url, id string, headers map[string]string, body string) *http.Request {
-	t.Helper()
+func request(tb testing.TB, url, id string, headers map[string]string, body string) *http.Request {
+	tb.Helper()
 	r, err := http.NewRequest(http.MethodPost, url+"/default/default", strings.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for k, v := range map[string]string{
 		"Authorization": "Bearer " + token, "Ce-Specversion": "1.0", "Ce-Id": id, "Ce-Type": "test", "Ce-Source": "/test", "Content-Type": "application/json",
@@ -139,38 +139,38 @@ func request(t testing.TB, url, id string, headers map[string]string, body strin
 	return r
 }
 
-func send(t testing.TB, r *http.Request) *http.Response {
-	t.Helper()
+func send(tb testing.TB, r *http.Request) *http.Response {
+	tb.Helper()
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	_ = resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp
 }
 
-func (b *broker) publish(t testing.TB, id string) {
-	t.Helper()
-	if resp := send(t, request(t, b.url, id, nil, `{}`)); resp.StatusCode != http.StatusAccepted {
-		t.Fatalf("publishing %s: %s", id, resp.Status)
+func (b *broker) publish(tb testing.TB, id string) {
+	tb.Helper()
+	if resp := send(tb, request(tb, b.url, id, nil, `{}`)); resp.StatusCode != http.StatusAccepted {
+		tb.Fatalf("publishing %s: %s", id, resp.Status)
 	}
 }
 
-func (b *broker) stats(t testing.TB) delivery.Stats {
-	t.Helper()
+func (b *broker) stats(tb testing.TB) delivery.Stats {
+	tb.Helper()
 	r, err := http.NewRequest(http.MethodGet, b.url+"/stats", nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
 	var s delivery.Stats
-	if err := json.NewDecoder(send(t, r).Body).Decode(&s); err != nil {
-		t.Fatal(err)
+	if err := json.NewDecoder(send(tb, r).Body).Decode(&s); err != nil {
+		tb.Fatal(err)
 	}
 	return s
 }
@@ -191,8 +191,8 @@ type subscriber struct {
 	got []received
 }
 
-func subscribe(t testing.TB, answer func(n int, w http.ResponseWriter, r *http.Request)) *subscriber {
-	t.Helper()
+func subscribe(tb testing.TB, answer func(n int, w http.ResponseWriter, r *http.Request)) *subscriber {
+	tb.Helper()
 	s := &subscriber{}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -206,7 +206,7 @@ func subscribe(t testing.TB, answer func(n int, w http.ResponseWriter, r *http.R
 		}
 		answer(n, w, r)
 	}))
-	t.Cleanup(s.Close)
+	tb.Cleanup(s.Close)
 	return s
 }
 
@@ -225,11 +225,11 @@ func (s *subscriber) ids() []string {
 }
 
 // eventually waits until ok, for at most 10 s.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
+			tb.Fatalf("not within 10 s: %s", what)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func subscriber(address, file string) {
 	if err != nil {
 		os.Exit(2)
 	}
-	_ = http.ListenAndServe(address, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // a test's
+	_ = http.ListenAndServe(address, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		id := r.Header.Get("Ce-Id")
 		if _, err := f.WriteString(r.Header.Get("Ce-Type") + " " + id + "\n"); err != nil {
@@ -75,7 +75,7 @@ func (p *process) start(t *testing.T) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cmd = exec.Command(os.Args[0]) //nolint:gosec // ourselves
+	p.cmd = exec.Command(os.Args[0])
 	p.cmd.Env = append(os.Environ(), p.env...)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

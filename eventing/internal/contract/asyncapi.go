@@ -103,8 +103,12 @@ func message(d *catalogue.Descriptor, consumers []string) (yaml.MapSlice, error)
 	return append(m, yaml.MapItem{Key: "examples", Value: []yaml.MapSlice{{
 		{Key: "name", Value: "sample"},
 		{Key: "headers", Value: yaml.MapSlice{
-			{Key: "ce-id", Value: e.ID()}, {Key: "ce-type", Value: e.Type()}, {Key: "ce-source", Value: e.Source()}, {Key: "ce-specversion", Value: "1.0"},
-			{Key: "ce-subject", Value: e.Subject()}, {Key: "ce-participantcontextid", Value: sampleTenant},
+			{Key: "ce-id", Value: e.ID()},
+			{Key: "ce-type", Value: e.Type()},
+			{Key: "ce-source", Value: e.Source()},
+			{Key: "ce-specversion", Value: "1.0"},
+			{Key: "ce-subject", Value: e.Subject()},
+			{Key: "ce-participantcontextid", Value: sampleTenant},
 		}},
 		{Key: "payload", Value: payload},
 	}}}), nil

@@ -101,20 +101,20 @@ func TestEveryConstantIsInTheCatalogueAndNothingElse(t *testing.T) {
 	}
 }
 
-func compile(t testing.TB, d *catalogue.Descriptor) *jsonschema.Schema {
-	t.Helper()
+func compile(tb testing.TB, d *catalogue.Descriptor) *jsonschema.Schema {
+	tb.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(d.Schema()))
 	if err != nil {
-		t.Fatalf("schema of %s: %v", d.Type, err)
+		tb.Fatalf("schema of %s: %v", d.Type, err)
 	}
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
 	if err := c.AddResource(catalogue.SchemaID(d.Type), doc); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s, err := c.Compile(catalogue.SchemaID(d.Type))
 	if err != nil {
-		t.Fatalf("schema of %s: %v", d.Type, err)
+		tb.Fatalf("schema of %s: %v", d.Type, err)
 	}
 	return s
 }
@@ -240,7 +240,8 @@ func TestAsyncAPIDescribesEveryTypeWithItsSchemaAndNothingElse(t *testing.T) {
 		for _, p := range d.Producers {
 			if !slices.ContainsFunc(doc.Operations[p+".send"].Messages, func(r struct {
 				Ref string `yaml:"$ref"`
-			}) bool {
+			},
+			) bool {
 				return r.Ref == "#/channels/broker/messages/"+d.Type
 			}) {
 				t.Errorf("%s does not send %s", p, d.Type)

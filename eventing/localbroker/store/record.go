@@ -57,37 +57,51 @@ func (r *Record) FromEvent(e *event.Event) error {
 
 // Event makes the event anew, with all extensions as strings, as HTTP headers carry them.
 func (r *Record) Event() (*event.Event, error) {
-	e := event.New()
+	c := &event.EventContextV1{} // filled by hand: the SDK's setters trim
 	for _, a := range r.Attributes {
-		name, value := a[0], a[1]
-		switch name {
-		case "id":
-			e.SetID(value)
-		case "type":
-			e.SetType(value)
-		case "source":
-			e.SetSource(value)
-		case "subject":
-			e.SetSubject(value)
-		case "datacontenttype":
-			e.SetDataContentType(value)
-		case "dataschema":
-			e.SetDataSchema(value)
-		case "time":
-			t, err := types.ParseTime(value)
-			if err != nil {
-				return nil, problem.New(problem.Internal, "%w: time: %w", errRecord, err)
-			}
-			e.SetTime(t)
-		default:
-			e.SetExtension(name, value)
+		if err := setAttribute(c, a[0], a[1]); err != nil {
+			return nil, problem.New(problem.Internal, "%w: %s: %w", errRecord, a[0], err)
 		}
 	}
-	e.DataEncoded = r.Data
+	e := &event.Event{Context: c, DataEncoded: r.Data}
 	if err := e.Validate(); err != nil {
 		return nil, problem.New(problem.Internal, "%w: %w", errRecord, err)
 	}
-	return &e, nil
+	return e, nil
+}
+
+func setAttribute(c *event.EventContextV1, name, value string) error {
+	switch name {
+	case "id":
+		c.ID = value
+	case "type":
+		c.Type = value
+	case "subject":
+		c.Subject = &value
+	case "datacontenttype":
+		c.DataContentType = &value
+	case "source":
+		u := types.ParseURIRef(value)
+		if u == nil {
+			return errRecord
+		}
+		c.Source = *u
+	case "dataschema":
+		u := types.ParseURI(value)
+		if u == nil {
+			return errRecord
+		}
+		c.DataSchema = u
+	case "time":
+		t, err := types.ParseTimestamp(value)
+		if err != nil {
+			return err
+		}
+		c.Time = t
+	default:
+		return c.SetExtension(name, value)
+	}
+	return nil
 }
 
 func (r *Record) encode() []byte {

@@ -17,51 +17,51 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func open(t testing.TB, dir string) *store.Store {
-	t.Helper()
+func open(tb testing.TB, dir string) *store.Store {
+	tb.Helper()
 	s, err := store.Open(dir)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return s
 }
 
-func record(t testing.TB, id string) *store.Record {
-	t.Helper()
+func record(tb testing.TB, id string) *store.Record {
+	tb.Helper()
 	e := event.New()
 	e.SetID(id)
 	e.SetType("t")
 	e.SetSource("/s")
 	e.SetExtension("number", 7)
 	if err := e.SetData("application/json", []byte(`{ "not": "json`)); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	r := &store.Record{Accepted: time.Unix(5, 6), TTL: 255, Broker: "default/default", Headers: [][2]string{{"Traceparent", "00-a"}}}
 	if err := r.FromEvent(&e); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
 
-func add(t testing.TB, s *store.Store, id string, triggers ...string) uint64 {
-	t.Helper()
-	seqs, err := s.Commit(&store.Change{Events: []store.NewEvent{{Record: record(t, id), Triggers: triggers}}})
+func add(tb testing.TB, s *store.Store, id string, triggers ...string) uint64 {
+	tb.Helper()
+	seqs, err := s.Commit(&store.Change{Events: []store.NewEvent{{Record: record(tb, id), Triggers: triggers}}})
 	if err != nil || len(seqs) != 1 {
-		t.Fatalf("%v, %v", seqs, err)
+		tb.Fatalf("%v, %v", seqs, err)
 	}
 	return seqs[0]
 }
 
-func deliveries(t testing.TB, s *store.Store) []store.Delivery {
-	t.Helper()
+func deliveries(tb testing.TB, s *store.Store) []store.Delivery {
+	tb.Helper()
 	var out []store.Delivery
 	if err := s.Deliveries(func(d store.Delivery) { out = append(out, d) }); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out
 }
