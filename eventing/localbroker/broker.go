@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	stdlog "log"
 	"net"
 	"net/http"
 	"strconv"
@@ -86,6 +87,7 @@ func New(ctx context.Context, cfg *Config, secret Secret, log zerolog.Logger) (_
 		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          stdlog.New(log, "", 0),
 	}
 	backlog, _ := b.store.Backlog()
 	log.Info().Str("address", b.Address()).Int("brokers", len(set.Brokers)).Int("triggers", len(set.Triggers)).

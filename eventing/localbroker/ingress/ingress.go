@@ -15,7 +15,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -154,11 +153,6 @@ func Decode(ctx context.Context, header http.Header, body []byte) (*delivery.Inc
 	}
 	if err := e.Validate(); err != nil {
 		return nil, problem.New(problem.Invalid, "no valid CloudEvent: %w", err)
-	}
-	if ct := e.DataContentType(); ct != "" {
-		if _, _, err := mime.ParseMediaType(ct); err != nil {
-			return nil, problem.Field("datacontenttype", "%q is no media type", ct)
-		}
 	}
 	in := &delivery.Incoming{Event: e, TTL: defaultTTL, Headers: passed(header)}
 	if v, ok := e.Extensions()[extTTL]; ok {
