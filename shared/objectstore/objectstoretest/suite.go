@@ -330,15 +330,9 @@ func list(t *testing.T, s objectstore.Store, prefix, after string) []string {
 	return keys
 }
 
-func random(seed uint64, n int) []byte {
-	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // test data
+func random(seed byte, n int) []byte {
 	b := make([]byte, n)
-	for i := 0; i+8 <= n; i += 8 {
-		v := r.Uint64()
-		for j := range 8 {
-			b[i+j] = byte(v >> (8 * j))
-		}
-	}
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b) // never fails
 	return b
 }
 
