@@ -22,6 +22,7 @@ func TestTheSweepTellsTheDifferences(t *testing.T) {
 	for _, key := range []string{"a.txt", "a/new.txt", "a/same.txt", "b.txt", "changed.txt", "half.txt", "ü 1+1%.txt", "terms.txt", "back.txt", "server.log", ".hidden", "x.tmp", "in/.git/x", "unruled.log"} {
 		b.writeOld(key, key)
 	}
+	b.parts.sweeper.settle = time.Minute
 	b.write("young.txt", "still being written")
 	b.published("a/same.txt", nil)
 	b.published("changed.txt", func(d *gatewayapi.Dataset) { d.StoreETag = "older" })

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +23,7 @@ import (
 	"github.com/tidegate/tidegate/functions/stores"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
+	"github.com/tidegate/tidegate/shared/objectstore"
 	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
@@ -44,10 +44,10 @@ type provider struct {
 	// misbehave, if not nil, may answer the n-th request (from 1) itself and returns true then.
 	misbehave func(w http.ResponseWriter, r *http.Request, n int) bool
 	noDigest  bool
-	rate      int // bytes per 10 ms; 0 = as fast as it goes
+	rate      int
 }
 
-func newProvider(t testing.TB, size int) *provider {
+func newProvider(t *testing.T, size int) *provider {
 	t.Helper()
 	p := &provider{content: randomBytes(1, size)}
 	p.Server = httptest.NewServer(p)
@@ -75,6 +75,19 @@ func (p *provider) replace(content []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.content = content
+}
+
+// slow sets the speed: bytes per 10 ms, 0 = as fast as it goes.
+func (p *provider) slow(rate int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate = rate
+}
+
+func (p *provider) speed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rate
 }
 
 func (p *provider) counts() (requests int, served int64) {
@@ -116,14 +129,15 @@ func (w *throttled) Write(b []byte) (int, error) {
 	written := 0
 	for len(b) > 0 {
 		n := len(b)
-		if w.p.rate > 0 {
+		rate := w.p.speed()
+		if rate > 0 {
 			if w.free == 0 {
 				select {
 				case <-time.After(10 * time.Millisecond):
 				case <-w.r.Context().Done():
 					return written, w.r.Context().Err()
 				}
-				w.free = w.p.rate
+				w.free = rate
 			}
 			n = min(n, w.free)
 			w.free -= n
@@ -136,7 +150,7 @@ func (w *throttled) Write(b []byte) (int, error) {
 		if err != nil {
 			return written, err
 		}
-		if w.p.rate > 0 {
+		if rate > 0 {
 			_ = http.NewResponseController(w.ResponseWriter).Flush()
 		}
 		b = b[n:]
@@ -285,8 +299,6 @@ func abort(n int) func(w http.ResponseWriter, r *http.Request, content []byte) {
 	}
 }
 
-var _ io.Reader = (*watched)(nil)
-
 func wait(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -298,4 +310,13 @@ func wait(t *testing.T, what string, ok func() bool) {
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
+}
+
+// stored is how many bytes have reached the sink, visible or not.
+func (b *bench) stored() int64 {
+	info, err := os.Stat(filepath.Join(b.dir, objectstore.PartialFile(flowID)))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }

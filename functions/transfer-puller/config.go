@@ -28,7 +28,10 @@ func (c *config) Validate() error {
 		name  string
 		value time.Duration
 	}{
-		{"TENANTS_EVERY", c.TenantsEvery}, {"SLICE_TIME", c.SliceTime}, {"LEASE_TIME", c.LeaseTime}, {"STALL_TIME", c.StallTime},
+		{"TENANTS_EVERY", c.TenantsEvery},
+		{"SLICE_TIME", c.SliceTime},
+		{"LEASE_TIME", c.LeaseTime},
+		{"STALL_TIME", c.StallTime},
 		{"ERROR_PAUSE", c.ErrorPause},
 	} {
 		if d.value <= 0 {

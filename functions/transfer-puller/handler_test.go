@@ -285,7 +285,7 @@ func TestFlowsThatAreGivenUp(t *testing.T) {
 
 func TestSlices(t *testing.T) {
 	b := newBench(t, 400_000)
-	b.provider.rate = 4000 // 400 kB/s
+	b.provider.slow(4000) // 400 kB/s
 	b.handler.cfg.SliceTime = 150 * time.Millisecond
 	seen := map[string]bool{}
 	e, slices := b.started(), 0
@@ -319,10 +319,10 @@ func TestSlices(t *testing.T) {
 
 func TestDrainEndsTheSlice(t *testing.T) {
 	b := newBench(t, 1<<20)
-	b.provider.rate = 4000
+	b.provider.slow(4000)
 	go func() {
 		for {
-			if _, served := b.provider.counts(); served > 20_000 {
+			if b.stored() > 0 {
 				close(b.draining)
 				return
 			}
@@ -337,11 +337,11 @@ func TestDrainEndsTheSlice(t *testing.T) {
 
 func TestASuspendedFlowStopsWithinALease(t *testing.T) {
 	b := newBench(t, 1<<20)
-	b.provider.rate = 1000
+	b.provider.slow(1000)
 	b.handler.cfg.LeaseTime = 150 * time.Millisecond
 	go func() {
 		for {
-			if _, served := b.provider.counts(); served > 3000 {
+			if b.stored() > 0 {
 				b.flow(dps.Suspended)
 				return
 			}
@@ -358,7 +358,7 @@ func TestASuspendedFlowStopsWithinALease(t *testing.T) {
 		t.Errorf("record: %+v; what came is to be kept", d)
 	}
 	b.flow(dps.Started)
-	b.provider.rate = 0
+	b.provider.slow(0)
 	reply, err = b.drive(b.handler, b.started())
 	if err != nil {
 		t.Fatal(err)
@@ -370,7 +370,7 @@ func TestASuspendedFlowStopsWithinALease(t *testing.T) {
 
 func TestOneInvocationAtATime(t *testing.T) {
 	b := newBench(t, 300_000)
-	b.provider.rate = 10_000
+	b.provider.slow(10_000)
 	var work sync.WaitGroup
 	replies := make([]*event.Event, 4)
 	for i := range replies {

@@ -103,13 +103,19 @@ func TestAKillCostsAtMostOnePart(t *testing.T) {
 		part  = 16 << 20 // the folder's distance between two syncs; S3's parts have 8 MiB, and one more is under way
 	)
 	sinks := map[string]func(t *testing.T) tenant.Bucket{
-		"folder": func(t *testing.T) tenant.Bucket { return tenant.Bucket{Name: "inbox", URL: "file://" + t.TempDir()} },
-		"S3":     func(t *testing.T) tenant.Bucket { return objectstoretest.StartS3(t).Bucket(t, "inbox") },
+		"folder": func(t *testing.T) tenant.Bucket {
+			t.Helper()
+			return tenant.Bucket{Name: "inbox", URL: "file://" + t.TempDir()}
+		},
+		"S3": func(t *testing.T) tenant.Bucket {
+			t.Helper()
+			return objectstoretest.StartS3(t).Bucket(t, "inbox")
+		},
 	}
 	for kind, sink := range sinks {
 		t.Run(kind, func(t *testing.T) {
 			b := newBench(t, size)
-			b.provider.rate = 512 << 10 // some 50 MiB/s, so that there is time to kill
+			b.provider.slow(512 << 10) // some 50 MiB/s, so that there is time to kill
 			bucket := sink(t)
 			b.tenant.Buckets[0] = bucket
 			b.handler.cfg.LeaseTime = 500 * time.Millisecond

@@ -6,6 +6,7 @@ package gatewaytest
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -57,14 +58,14 @@ type record struct {
 }
 
 // New starts a gateway that lives as long as the test.
-func New(t testing.TB) *Gateway {
-	t.Helper()
+func New(tb testing.TB) *Gateway {
+	tb.Helper()
 	g := &Gateway{
 		records: map[string]record{}, flows: map[string]gatewayapi.Flow{}, addresses: map[string]dps.DataAddress{},
 		completed: map[string]int{}, errored: map[string][]string{}, fault: func(string, string) Fault { return None },
 	}
 	server := httptest.NewServer(g)
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	g.URL = server.URL
 	g.Client = gatewayapi.NewClient(server.URL, &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}})
 	return g
@@ -113,26 +114,26 @@ func (g *Gateway) Writes() int {
 }
 
 // Record reads a record; false if there is none.
-func Record[T any](t testing.TB, g *Gateway, pc string, kind gatewayapi.Kind, id string) (T, bool) {
-	t.Helper()
+func Record[T any](tb testing.TB, g *Gateway, pc string, kind gatewayapi.Kind, id string) (T, bool) {
+	tb.Helper()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var out T
 	r, ok := g.records[pc+"/"+string(kind)+"/"+id]
 	if ok {
 		if err := json.Unmarshal(r.document, &out); err != nil {
-			t.Fatalf("record %s: %v", id, err)
+			tb.Fatalf("record %s: %v", id, err)
 		}
 	}
 	return out, ok
 }
 
 // Put writes a record.
-func (g *Gateway) Put(t testing.TB, pc string, kind gatewayapi.Kind, id string, doc any) {
-	t.Helper()
+func (g *Gateway) Put(tb testing.TB, pc string, kind gatewayapi.Kind, id string, doc any) {
+	tb.Helper()
 	b, err := json.Marshal(doc)
 	if err != nil {
-		t.Fatalf("record %s: %v", id, err)
+		tb.Fatalf("record %s: %v", id, err)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -162,9 +163,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f == After {
 		panic(http.ErrAbortHandler)
 	}
-	for k, v := range rec.Header() {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), rec.Header())
 	w.WriteHeader(rec.Code)
 	_, _ = w.Write(rec.Body.Bytes())
 }
