@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -122,10 +124,9 @@ func (d *dataPlane) all() []signal {
 
 // last is the latest call of a kind.
 func (d *dataPlane) last(what string) signal {
-	all := d.all()
-	for i := len(all) - 1; i >= 0; i-- {
-		if all[i].pc+" "+all[i].verb() == what {
-			return all[i]
+	for _, s := range slices.Backward(d.all()) {
+		if s.pc+" "+s.verb() == what {
+			return s
 		}
 	}
 	return signal{}
@@ -136,9 +137,7 @@ func (d *dataPlane) notify(pc, id, what string, extra map[string]any) int {
 	d.world.t.Helper()
 	state := map[string]string{"prepared": "PREPARED", "started": "STARTED", "completed": "COMPLETED", "errored": "TERMINATED"}[what]
 	m := map[string]any{"messageId": "m", "dataFlowId": id, "state": state}
-	for k, v := range extra {
-		m[k] = v
-	}
+	maps.Copy(m, extra)
 	delete(d.world.token, "dp-"+pc) // a token is good once
 	status, _ := d.world.send(d.world.as("dp-"+pc), "POST", "/signaling/transfers/"+id+"/dataflow/"+what, m)
 	return status

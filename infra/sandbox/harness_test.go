@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -106,6 +107,7 @@ func (w *world) start(l net.Listener) {
 func (w *world) restart() {
 	w.t.Helper()
 	w.stop()
+	http.DefaultClient.CloseIdleConnections() // they lead to the one that is gone
 	l, err := net.Listen("tcp", w.cfg.Listen)
 	if err != nil {
 		w.t.Fatal(err)
@@ -193,9 +195,7 @@ func (w *world) app(pc string) string { return pc + "-app" }
 // doc makes a typed document with the management context.
 func doc(typ string, members map[string]any) map[string]any {
 	m := map[string]any{"@context": []string{"https://w3id.org/edc/connector/management/v2"}, "@type": typ}
-	for k, v := range members {
-		m[k] = v
-	}
+	maps.Copy(m, members)
 	return m
 }
 
@@ -218,9 +218,7 @@ func (w *world) register(pc string) {
 func (w *world) publish(id string, rules map[string]any) {
 	w.t.Helper()
 	policy := map[string]any{"@type": "Set"}
-	for k, v := range rules {
-		policy[k] = v
-	}
+	maps.Copy(policy, rules)
 	p := "/participants/provider"
 	w.must(200, "provider-app", "POST", p+"/assets", doc("Asset", map[string]any{
 		"@id": id, "properties": map[string]any{"name": id}, "dataplaneMetadata": map[string]any{"@type": "DataplaneMetadata", "labels": []string{"l1"}, "properties": map[string]any{"path": "/" + id}},

@@ -89,12 +89,12 @@ func (s *Sandbox) Serve(ctx context.Context, l net.Listener) error {
 	case err = <-done:
 	case <-ctx.Done():
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	s.engine.Stop()
 	if serr := srv.Shutdown(drain); serr != nil {
 		_ = srv.Close()
 	}
+	s.engine.Stop()
 	s.engine.Events.Close()
 	s.client.CloseIdleConnections()
 	if errors.Is(err, http.ErrServerClosed) {

@@ -77,7 +77,7 @@ func (p principal) allow(required string) *refusal {
 }
 
 func (p principal) forbidden() error {
-	return &engine.Fault{Status: http.StatusForbidden, Type: "NotAuthorized", Message: "User '" + p.sub + "' is not authorized to access this resource."}
+	return &engine.FaultError{Status: http.StatusForbidden, Type: "NotAuthorized", Message: "User '" + p.sub + "' is not authorized to access this resource."}
 }
 
 // actions in ascending power: each includes those before it.

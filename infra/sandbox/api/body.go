@@ -64,9 +64,8 @@ func (c *call) read(typ string, required ...string) (document, error) {
 func (c *call) readAny() (document, error) {
 	b, err := io.ReadAll(c.r.Body)
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return nil, &engine.Fault{Status: http.StatusRequestEntityTooLarge, Type: "InvalidRequest", Message: "Request body is too large"}
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			return nil, &engine.FaultError{Status: http.StatusRequestEntityTooLarge, Type: "InvalidRequest", Message: "Request body is too large"}
 		}
 		return nil, engine.Invalid("Request body cannot be read")
 	}

@@ -63,7 +63,7 @@ func requestDataset(c *call) (int, any, error) {
 }
 
 // answered keeps a nil *Fault from becoming an error that is not nil.
-func answered(doc map[string]any, fault *engine.Fault) (int, any, error) {
+func answered(doc map[string]any, fault *engine.FaultError) (int, any, error) {
 	if fault != nil {
 		return 0, nil, fault
 	}

@@ -34,7 +34,7 @@ type route struct {
 	handle       handler
 }
 
-// handler answers with a status and a body (nil: none), or an error: *engine.Fault, validation, forbidden.
+// handler answers with a status and a body (nil: none), or an error: *engine.FaultError, validation, forbidden.
 type handler func(c *call) (int, any, error)
 
 // call is one authenticated request.
@@ -192,7 +192,7 @@ func (s *Server) management(w http.ResponseWriter, r *http.Request, methods map[
 }
 
 func (s *Server) answer(w http.ResponseWriter, status int, body any, err error) {
-	var fault *engine.Fault
+	var fault *engine.FaultError
 	var invalid validation
 	switch {
 	case err == nil && body == nil:

@@ -58,7 +58,7 @@ func oneLine(err error) error {
 	if rest, ok := strings.CutPrefix(line, "["); ok {
 		if pos, msg, ok := strings.Cut(rest, "] "); ok {
 			at, _, _ := strings.Cut(pos, ":")
-			return fmt.Errorf("line %s: %s", at, msg) //nolint:errorlint // the excerpt is left out on purpose
+			return fmt.Errorf("line %s: %s", at, msg)
 		}
 	}
 	return errors.New(line)

@@ -15,9 +15,9 @@ import (
 
 // Catalog answers the counterparty's catalog as DSP 2025/1 has it, filtered by its access policies and by a query over the
 // assets.
-func (e *Engine) Catalog(pc, profile, address string, q query.Spec) (map[string]any, *Fault) {
+func (e *Engine) Catalog(pc, profile, address string, q query.Spec) (map[string]any, *FaultError) {
 	var doc map[string]any
-	var fault *Fault
+	var fault *FaultError
 	e.Store.View(func(tx *store.Tx) {
 		self := e.Store.Participants.Get(tx, pc)
 		if fault = checkProfile(self, profile); fault != nil {
@@ -43,9 +43,9 @@ func (e *Engine) Catalog(pc, profile, address string, q query.Spec) (map[string]
 }
 
 // Dataset answers one dataset of the counterparty's catalog.
-func (e *Engine) Dataset(pc, profile, address, id string) (map[string]any, *Fault) {
+func (e *Engine) Dataset(pc, profile, address, id string) (map[string]any, *FaultError) {
 	var doc map[string]any
-	var fault *Fault
+	var fault *FaultError
 	e.Store.View(func(tx *store.Tx) {
 		self := e.Store.Participants.Get(tx, pc)
 		if fault = checkProfile(self, profile); fault != nil {

@@ -111,7 +111,7 @@ func javaAddress(u *url.URL) string {
 }
 
 // checkProfile is the first thing that a request with a counterparty must pass.
-func checkProfile(p *model.Participant, profile string) *Fault {
+func checkProfile(p *model.Participant, profile string) *FaultError {
 	if !slices.Contains(p.Profiles, profile) {
 		return Invalid("No profile '%s' for participant '%s'", profile, p.ID)
 	}

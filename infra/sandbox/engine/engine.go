@@ -7,6 +7,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -76,7 +77,7 @@ func (e *Engine) seedParticipant(tx *store.Tx, c *config.Participant) error {
 		p.Properties, p.Entries = cloned(old.Properties), cloned(old.Entries)
 	}
 	p.Identity, p.Dialect, p.Claims = c.Identity, c.Dialect, c.Claims
-	for k, v := range c.Properties {
+	for k, v := range c.Properties { // of another type: no maps.Copy
 		p.Properties[k] = v
 	}
 	p.Entries["edc.participant.id"] = c.Identity
@@ -90,44 +91,42 @@ func (e *Engine) seedParticipant(tx *store.Tx, c *config.Participant) error {
 
 func cloned[V any](m map[string]V) map[string]V {
 	out := make(map[string]V, len(m))
-	for k, v := range m {
-		out[k] = v
-	}
+	maps.Copy(out, m)
 	return out
 }
 
-// Fault is a refusal of the Management API: a status and EDC's error type and text.
-type Fault struct {
+// FaultError is a refusal of the Management API: a status and EDC's error type and text.
+type FaultError struct {
 	Status  int
 	Type    string
 	Message string
 }
 
-func (f *Fault) Error() string { return f.Message }
+func (f *FaultError) Error() string { return f.Message }
 
-// NotFound, Conflict, Invalid and BadGateway are the faults that EDC tells by its error array.
-func NotFound(kind, id string) *Fault {
-	return &Fault{http.StatusNotFound, "ObjectNotFound", fmt.Sprintf("Object of type %s with ID=%s was not found", kind, id)}
+// NotFound is a 404, in EDC's words.
+func NotFound(kind, id string) *FaultError {
+	return &FaultError{http.StatusNotFound, "ObjectNotFound", fmt.Sprintf("Object of type %s with ID=%s was not found", kind, id)}
 }
 
 // Conflict is a 409.
-func Conflict(format string, args ...any) *Fault {
-	return &Fault{http.StatusConflict, "ObjectConflict", fmt.Sprintf(format, args...)}
+func Conflict(format string, args ...any) *FaultError {
+	return &FaultError{http.StatusConflict, "ObjectConflict", fmt.Sprintf(format, args...)}
 }
 
 // Invalid is a 400.
-func Invalid(format string, args ...any) *Fault {
-	return &Fault{http.StatusBadRequest, "InvalidRequest", fmt.Sprintf(format, args...)}
+func Invalid(format string, args ...any) *FaultError {
+	return &FaultError{http.StatusBadRequest, "InvalidRequest", fmt.Sprintf(format, args...)}
 }
 
 // BadGateway is a 502.
-func BadGateway(message string) *Fault {
-	return &Fault{http.StatusBadGateway, "BadGateway", message}
+func BadGateway(message string) *FaultError {
+	return &FaultError{http.StatusBadGateway, "BadGateway", message}
 }
 
 // Unexpected is a 500, whose body EDC leaves empty.
-func Unexpected(format string, args ...any) *Fault {
-	return &Fault{http.StatusInternalServerError, "", fmt.Sprintf(format, args...)}
+func Unexpected(format string, args ...any) *FaultError {
+	return &FaultError{http.StatusInternalServerError, "", fmt.Sprintf(format, args...)}
 }
 
 func now() int64 { return time.Now().UnixMilli() }

@@ -28,7 +28,7 @@ type ContractRequest struct {
 }
 
 // StartNegotiation stores the consumer's negotiation; everything else happens later.
-func (e *Engine) StartNegotiation(pc string, r ContractRequest) (*model.Negotiation, *Fault) {
+func (e *Engine) StartNegotiation(pc string, r ContractRequest) (*model.Negotiation, *FaultError) {
 	n := &model.Negotiation{
 		Owned: model.Owned{ID: r.ID, ParticipantContextID: pc, CreatedAt: now()},
 		Type:  model.Consumer, State: model.Initial, StateTimestamp: now(), Protocol: r.Profile, CounterPartyID: r.ProviderID,
@@ -60,8 +60,8 @@ func (e *Engine) StartNegotiation(pc string, r ContractRequest) (*model.Negotiat
 }
 
 // asFault passes a fault through and makes any other error an unexpected one.
-func asFault(err error) *Fault {
-	var f *Fault
+func asFault(err error) *FaultError {
+	var f *FaultError
 	switch {
 	case err == nil:
 		return nil
@@ -73,7 +73,7 @@ func asFault(err error) *Fault {
 
 // TerminateNegotiation is the command. As in EDC-V at HEAD no task follows: the negotiation stays TERMINATING and the
 // counterparty is never told.
-func (e *Engine) TerminateNegotiation(ctx context.Context, pc, id, reason string) *Fault {
+func (e *Engine) TerminateNegotiation(ctx context.Context, pc, id, reason string) *FaultError {
 	n := e.negotiation(id)
 	if n == nil || n.ParticipantContextID != pc {
 		return NotFound("ContractNegotiation", id)
@@ -127,7 +127,7 @@ func (e *Engine) negotiationStep(ctx context.Context, t model.Task) error {
 		return errMoot
 	}
 	err := e.negotiationAction(ctx, n, t)
-	var again *errAgain
+	var again *againError
 	if errors.As(err, &again) && e.lastAttempt(t) {
 		return e.terminated(ctx, n, again.Error())
 	}
@@ -164,8 +164,9 @@ var needsTask = map[string]map[string]bool{
 }
 
 // moveNegotiation changes the state of a negotiation: asks the blocking callbacks first, then stores the state with the task
-// that it calls for, then tells the world. what is the event's name, or "" for none; change may alter the copy.
-func (e *Engine) moveNegotiation(ctx context.Context, n *model.Negotiation, to, what string, change func(*model.Negotiation)) error {
+// that it calls for, then tells the world. what is the event's name, or "" for none; change may alter the copy; also, if given,
+// writes what belongs to the state in the same transaction.
+func (e *Engine) moveNegotiation(ctx context.Context, n *model.Negotiation, to, what string, change func(*model.Negotiation), also ...func(*store.Tx) error) error {
 	c := *n
 	c.State, c.StateTimestamp = to, now()
 	if change != nil {
@@ -179,7 +180,7 @@ func (e *Engine) moveNegotiation(ctx context.Context, n *model.Negotiation, to, 
 		}
 		ev = events.Negotiation(what, &c, agreement)
 		if err := e.Events.Ask(ctx, ev); err != nil && to != model.Terminated { // the end cannot be refused
-			return &errAgain{fmt.Errorf("blocking callback: %w", err)}
+			return &againError{fmt.Errorf("blocking callback: %w", err)}
 		}
 	}
 	var task model.Task
@@ -191,6 +192,11 @@ func (e *Engine) moveNegotiation(ctx context.Context, n *model.Negotiation, to, 
 		if needsTask[c.Type][to] {
 			var err error
 			if task, err = e.addTask(tx, kindNegotiation, c.ID, to); err != nil {
+				return err
+			}
+		}
+		for _, f := range also {
+			if err := f(tx); err != nil {
 				return err
 			}
 		}
@@ -219,7 +225,7 @@ func (e *Engine) request(ctx context.Context, n *model.Negotiation, t model.Task
 	}
 	if derr != nil {
 		if !derr.fatal() && !e.lastAttempt(t) {
-			return &errAgain{derr}
+			return &againError{derr}
 		}
 		return e.terminated(ctx, n, "Failed to request contract to provider: "+derr.Error())
 	}
@@ -233,20 +239,12 @@ func (e *Engine) agree(ctx context.Context, n *model.Negotiation) error {
 		AgreementID: uuid.NewString(), PolicyID: uuid.NewString(), NegotiationID: n.ID, AssetID: n.Offer.AssetID,
 		ConsumerID: n.CounterPartyID, SigningDate: time.Now().Unix(), Policy: n.Offer.Policy, Claims: map[string]any{},
 	}
-	err := e.Store.Update(func(tx *store.Tx) error {
+	return e.moveNegotiation(ctx, n, model.Agreeing, "", func(c *model.Negotiation) { c.AgreementID = a.ID }, func(tx *store.Tx) error {
 		if p := e.Store.Participants.Get(tx, n.ParticipantContextID); p != nil {
 			a.ProviderID = p.Identity
 		}
 		return e.Store.Agreements.Put(tx, a.ID, a)
 	})
-	if err != nil {
-		return err
-	}
-	err = e.moveNegotiation(ctx, n, model.Agreeing, "", func(c *model.Negotiation) { c.AgreementID = a.ID })
-	if err != nil { // the step may run again and would make another one
-		err = errors.Join(err, e.Store.Update(func(tx *store.Tx) error { return e.Store.Agreements.Delete(tx, a.ID) }))
-	}
-	return err
 }
 
 // sendNegotiation sends the message of a state to the other side and moves on, or gives up after a refusal.
@@ -258,7 +256,7 @@ func (e *Engine) sendNegotiation(ctx context.Context, n *model.Negotiation, t mo
 			return ctx.Err()
 		}
 		if !derr.fatal() && !e.lastAttempt(t) {
-			return &errAgain{derr}
+			return &againError{derr}
 		}
 		return e.terminated(ctx, n, failure+": "+derr.Error())
 	}

@@ -15,23 +15,61 @@ import (
 
 // receiveRequest is the provider's end of a ContractRequestMessage: the offer is checked against the contract definition, the
 // policies are evaluated, a row is stored, the blocking callbacks are asked. A refused request leaves nothing; one that a
-// callback refused leaves its row in REQUESTED for ever. A request that was accepted before is answered as then.
+// callback refused leaves its row in REQUESTED for ever, and the next attempt makes another, as in EDC. A request that was
+// accepted before is answered as then; one whose callbacks were cut off by a kill asks them again about the same row.
 func (e *Engine) receiveRequest(ctx context.Context, c *model.Negotiation) (providerID string, derr *dspError) {
-	const path = "/negotiations/request"
-	refuse := func(code int, reason string) *dspError {
-		return &dspError{code: code, kind: negotiationError, reason: reason, url: c.CounterPartyAddress + path}
+	row, derr := e.storeRequest(c)
+	if derr != nil {
+		return "", derr
 	}
-	var row *model.Negotiation
+	if !row.Unanswered {
+		return row.ID, nil
+	}
+	refuse := func(reason string) *dspError {
+		return &dspError{code: 500, kind: negotiationError, reason: reason, url: c.CounterPartyAddress + requestPath}
+	}
+	answered := *row
+	answered.Unanswered = false
+	ev := events.Negotiation("Requested", &answered, nil)
+	vetoErr := e.Events.Ask(ctx, ev)
+	if vetoErr != nil && ctx.Err() != nil {
+		return "", refuse("the sandbox stops")
+	}
+	var task model.Task
+	err := e.Store.Update(func(tx *store.Tx) (err error) {
+		answered.Vetoed = vetoErr != nil
+		if !answered.Vetoed {
+			if task, err = e.addTask(tx, kindNegotiation, row.ID, model.Requested); err != nil {
+				return err
+			}
+		}
+		return e.Store.Negotiations.Put(tx, row.ID, &answered)
+	})
+	if err = errors.Join(vetoErr, err); err != nil {
+		return "", refuse("Internal server error: " + err.Error())
+	}
+	e.Events.Tell(ev)
+	e.schedule(task)
+	return row.ID, nil
+}
+
+// requestPath is where a contract request goes, below the DSP address.
+const requestPath = "/negotiations/request"
+
+// storeRequest finds the row of a contract request or makes it, if the request is valid.
+func (e *Engine) storeRequest(c *model.Negotiation) (row *model.Negotiation, derr *dspError) {
+	refuse := func(code int, reason string) *dspError {
+		return &dspError{code: code, kind: negotiationError, reason: reason, url: c.CounterPartyAddress + requestPath}
+	}
 	err := e.Store.Update(func(tx *store.Tx) error {
 		var provider *model.Participant
-		if provider, derr = e.resolve(tx, c.CounterPartyAddress, path, negotiationError); derr != nil {
+		if provider, derr = e.resolve(tx, c.CounterPartyAddress, requestPath, negotiationError); derr != nil {
+			return nil
+		}
+		if row = e.findProviderNegotiation(tx, provider.ID, c.ID); row != nil {
 			return nil
 		}
 		consumer := e.Store.Participants.Get(tx, c.ParticipantContextID)
-		if done := e.findProviderNegotiation(tx, provider.ID, c.ID); done != nil {
-			providerID = done.ID
-			return nil
-		}
 		if problem := e.validateOffer(tx, provider, consumer, &c.Offer); problem != "" {
 			derr = refuse(400, "Contract offer is not valid: "+problem)
 			return nil
@@ -40,43 +78,17 @@ func (e *Engine) receiveRequest(ctx context.Context, c *model.Negotiation) (prov
 			Owned: model.Owned{ID: uuid.NewString(), ParticipantContextID: provider.ID, CreatedAt: now()},
 			Type:  model.Provider, State: model.Requested, StateTimestamp: now(), Protocol: c.Protocol,
 			CounterPartyID: consumer.Identity, CounterPartyAddress: e.ProtocolAddress(consumer.ID), CorrelationID: c.ID,
-			Offer: c.Offer, Vetoed: true, // until the callbacks let it pass
+			Offer: c.Offer, Unanswered: true,
 		}
 		return e.Store.Negotiations.Put(tx, row.ID, row)
 	})
-	switch {
-	case err != nil:
-		return "", refuse(500, err.Error())
-	case derr != nil || row == nil:
-		return providerID, derr
-	}
-	ev := events.Negotiation("Requested", row, nil)
-	if err := e.Events.Ask(ctx, ev); err != nil {
-		return "", refuse(500, "Internal server error: "+err.Error())
-	}
-	var task model.Task
-	err = e.Store.Update(func(tx *store.Tx) error {
-		cur := e.Store.Negotiations.Get(tx, row.ID)
-		if cur == nil {
-			return errors.New("the negotiation is gone")
-		}
-		passed := *cur
-		passed.Vetoed = false
-		if passed.State == model.Requested {
-			if task, err = e.addTask(tx, kindNegotiation, row.ID, model.Requested); err != nil {
-				return err
-			}
-		}
-		return e.Store.Negotiations.Put(tx, row.ID, &passed)
-	})
 	if err != nil {
-		return "", refuse(500, err.Error())
+		return nil, refuse(500, err.Error())
 	}
-	e.Events.Tell(ev)
-	e.schedule(task)
-	return row.ID, nil
+	return row, derr
 }
 
+// findProviderNegotiation finds the row of a consumer's negotiation that was not vetoed.
 func (e *Engine) findProviderNegotiation(tx *store.Tx, pc, consumerPID string) *model.Negotiation {
 	for _, n := range e.Store.Negotiations.All(tx) {
 		if n.CorrelationID == consumerPID && n.ParticipantContextID == pc && n.Type == model.Provider && !n.Vetoed {
@@ -129,7 +141,7 @@ func (e *Engine) peer(n *model.Negotiation, path string) (*model.Negotiation, *d
 }
 
 // received moves the other side on a message: from one of the states that take it; a side that has moved already is content.
-func (e *Engine) received(ctx context.Context, sender *model.Negotiation, path, from, to, what string, change func(*model.Negotiation)) *dspError {
+func (e *Engine) received(ctx context.Context, sender *model.Negotiation, path, from, to, what string, change func(*model.Negotiation), also ...func(*store.Tx) error) *dspError {
 	p, derr := e.peer(sender, path)
 	if derr != nil {
 		return derr
@@ -143,7 +155,7 @@ func (e *Engine) received(ctx context.Context, sender *model.Negotiation, path, 
 	if p.State != from {
 		return refuse(409, "Cannot process message: negotiation "+p.ID+" is in state "+p.State)
 	}
-	if err := e.moveNegotiation(ctx, p, to, what, change); err != nil {
+	if err := e.moveNegotiation(ctx, p, to, what, change, also...); err != nil {
 		if errors.Is(err, errMoot) {
 			return refuse(409, "Cannot process message: the state of negotiation "+p.ID+" has changed")
 		}
@@ -163,7 +175,7 @@ func (e *Engine) receiveAgreement(ctx context.Context, provider *model.Negotiati
 		return nil
 	}
 	id := uuid.NewString()
-	err := e.Store.Update(func(tx *store.Tx) error {
+	copyAgreement := func(tx *store.Tx) error {
 		a := e.Store.Agreements.Get(tx, provider.AgreementID)
 		if a == nil {
 			return errors.New("the agreement is gone")
@@ -172,17 +184,8 @@ func (e *Engine) receiveAgreement(ctx context.Context, provider *model.Negotiati
 		own.Owned = model.Owned{ID: id, ParticipantContextID: consumer.ParticipantContextID, CreatedAt: now()}
 		own.NegotiationID = consumer.ID
 		return e.Store.Agreements.Put(tx, id, &own)
-	})
-	if err != nil {
-		return &dspError{code: 500, kind: negotiationError, reason: err.Error(), url: provider.CounterPartyAddress + path}
 	}
-	derr = e.received(ctx, provider, path, model.Requested, model.Agreed, "Agreed", func(c *model.Negotiation) { c.AgreementID = id })
-	if derr != nil {
-		if err := e.Store.Update(func(tx *store.Tx) error { return e.Store.Agreements.Delete(tx, id) }); err != nil {
-			e.Log.Error().Err(err).Str("agreement", id).Msg("agreement not taken back")
-		}
-	}
-	return derr
+	return e.received(ctx, provider, path, model.Requested, model.Agreed, "Agreed", func(c *model.Negotiation) { c.AgreementID = id }, copyAgreement)
 }
 
 // receiveVerification is the provider's end of a ContractAgreementVerificationMessage.

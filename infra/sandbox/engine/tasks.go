@@ -19,11 +19,11 @@ const (
 	maxParallel = 64
 )
 
-// errAgain makes a task run again later; the state is as before.
-type errAgain struct{ cause error }
+// againError makes a task run again later; the state is as before.
+type againError struct{ cause error }
 
-func (e *errAgain) Error() string { return e.cause.Error() }
-func (e *errAgain) Unwrap() error { return e.cause }
+func (e *againError) Error() string { return e.cause.Error() }
+func (e *againError) Unwrap() error { return e.cause }
 
 // errMoot ends a task: what it was to do is no longer called for.
 var errMoot = errors.New("the process is in another state")
@@ -99,7 +99,7 @@ func (e *Engine) run(t model.Task) {
 		return // the task stays as it is and runs again after the next start
 	}
 	log := e.Log.With().Str("process_id", t.ProcessID).Str("kind", t.Kind).Str("state", t.State).Int("attempt", t.Attempt).Logger()
-	var again *errAgain
+	var again *againError
 	switch {
 	case errors.As(err, &again):
 		t.Attempt++

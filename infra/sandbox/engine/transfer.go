@@ -30,7 +30,7 @@ type TransferRequest struct {
 }
 
 // StartTransfer stores the consumer's process; everything else happens later.
-func (e *Engine) StartTransfer(pc string, r TransferRequest) (*model.Transfer, *Fault) {
+func (e *Engine) StartTransfer(pc string, r TransferRequest) (*model.Transfer, *FaultError) {
 	var t *model.Transfer
 	var task model.Task
 	err := e.Store.Update(func(tx *store.Tx) error {
@@ -94,7 +94,7 @@ var (
 )
 
 // Command changes the state of a transfer; a step does the rest.
-func (e *Engine) Command(ctx context.Context, pc, id, reason string, c Command) *Fault {
+func (e *Engine) Command(ctx context.Context, pc, id, reason string, c Command) *FaultError {
 	t := e.transfer(id)
 	if t == nil || t.ParticipantContextID != pc {
 		return NotFound("TransferProcess", id)
@@ -155,7 +155,7 @@ func (e *Engine) moveTransferTask(ctx context.Context, t *model.Transfer, to, wh
 	if what != "" {
 		ev = events.Transfer(what, &c)
 		if err := e.Events.Ask(ctx, ev); err != nil && to != model.Terminated { // the end cannot be refused
-			return &errAgain{fmt.Errorf("blocking callback: %w", err)}
+			return &againError{fmt.Errorf("blocking callback: %w", err)}
 		}
 	}
 	var task model.Task

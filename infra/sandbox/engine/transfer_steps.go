@@ -22,7 +22,7 @@ func (e *Engine) transferStep(ctx context.Context, task model.Task) error {
 		return errMoot
 	}
 	err := e.transferAction(ctx, t, task)
-	var again *errAgain
+	var again *againError
 	if errors.As(err, &again) && e.lastAttempt(task) && t.State != model.Terminating {
 		return e.terminating(ctx, t, again.Error())
 	}
@@ -134,7 +134,7 @@ func (e *Engine) refused(ctx context.Context, t *model.Transfer, failure string,
 	case derr.fatal():
 		return e.terminating(ctx, t, failure+": "+derr.Error())
 	}
-	return &errAgain{errors.New(failure + ": " + derr.Error())}
+	return &againError{errors.New(failure + ": " + derr.Error())}
 }
 
 func (e *Engine) suspend(ctx context.Context, t *model.Transfer) error {
@@ -191,7 +191,7 @@ func (e *Engine) terminate(ctx context.Context, t *model.Transfer, task model.Ta
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !derr.fatal() && !e.lastAttempt(task):
-			return &errAgain{derr}
+			return &againError{derr}
 		}
 		e.Log.Warn().Err(derr).Str("process_id", t.ID).Msg("counterparty not told of the termination")
 	}

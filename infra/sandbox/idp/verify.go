@@ -1,7 +1,6 @@
 package idp
 
 import (
-	"errors"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -11,15 +10,19 @@ import (
 // algorithms are those that a signature may use: asymmetric ones only.
 var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.ES384, jose.ES512, jose.RS256, jose.PS256, jose.EdDSA}
 
-// The refusals of a token, in EDC's words where they were observed.
-var (
-	errDecode    = errors.New("Failed to decode token") //nolint:staticcheck // EDC's text, sent as it is
-	errSignature = errors.New("Token verification failed")
-	errIssuer    = errors.New("Token issuer is not as expected")
-	errExpired   = errors.New("Token has expired (exp)")
-	errNoExpiry  = errors.New("Required expiration time (exp) claim is missing in token")
-	errIssuedAt  = errors.New("Issued at (iat) claim is after the current time")
-	errNotBefore = errors.New("Current date/time before the not before (nbf) claim in token")
+// refusalError says why a token is not good, in EDC's words where they were observed: it is sent to the caller as it is.
+type refusalError string
+
+func (r refusalError) Error() string { return string(r) }
+
+const (
+	errDecode    refusalError = "Failed to decode token"
+	errSignature refusalError = "Token verification failed"
+	errIssuer    refusalError = "Token issuer is not as expected"
+	errExpired   refusalError = "Token has expired (exp)"
+	errNoExpiry  refusalError = "Required expiration time (exp) claim is missing in token"
+	errIssuedAt  refusalError = "Issued at (iat) claim is after the current time"
+	errNotBefore refusalError = "Current date/time before the not before (nbf) claim in token"
 )
 
 // Claims are the verified claims of an access token.

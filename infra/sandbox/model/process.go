@@ -70,7 +70,8 @@ type Negotiation struct {
 	Offer               Offer             `json:"offer"`
 	AgreementID         string            `json:"agreementId,omitempty"` // of the local agreement
 	ErrorDetail         string            `json:"errorDetail,omitempty"`
-	Vetoed              bool              `json:"vetoed,omitempty"` // a blocking callback refused the message that made this row
+	Unanswered          bool              `json:"unanswered,omitempty"` // the blocking callbacks have not let the request pass yet
+	Vetoed              bool              `json:"vetoed,omitempty"`     // one of them has refused it; nothing happens to this row any more
 }
 
 // Agreement is one side's copy of a contract agreement.

@@ -71,10 +71,10 @@ type Answer struct {
 // Async reports whether the data plane will answer by a callback: EDC looks at the end of the state's name.
 func (a *Answer) Async() bool { return strings.HasSuffix(a.State, "ING") }
 
-// Refused is an answer that is no success; it is fatal, whatever its status.
-type Refused struct{ Detail string }
+// RefusedError is an answer that is no success; it is fatal, whatever its status.
+type RefusedError struct{ Detail string }
 
-func (r *Refused) Error() string { return r.Detail }
+func (r *RefusedError) Error() string { return r.Detail }
 
 // Prepare calls /prepare.
 func (c *Client) Prepare(ctx context.Context, p *model.DataPlane, f *Flow) (*Answer, error) {
@@ -188,7 +188,7 @@ func (c *Client) answered(ctx context.Context, p *model.DataPlane, path string, 
 	}
 	a, err := DecodeAnswer(b)
 	if err != nil {
-		return nil, &Refused{Detail: "Data plane answered " + path + " with a body that cannot be read: " + err.Error()}
+		return nil, &RefusedError{Detail: "Data plane answered " + path + " with a body that cannot be read: " + err.Error()}
 	}
 	return a, nil
 }
@@ -202,7 +202,7 @@ func (c *Client) call(ctx context.Context, p *model.DataPlane, path string, m ma
 	pause := c.delays.IOBackoff
 	for attempt := 1; ; attempt++ {
 		answer, err := c.once(ctx, p, path, body)
-		var refused *Refused
+		var refused *RefusedError
 		if err == nil {
 			c.repeat(ctx, p, path, m, body)
 			return answer, nil
@@ -246,7 +246,7 @@ func (c *Client) once(ctx context.Context, p *model.DataPlane, path string, body
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.Endpoint+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, &Refused{Detail: "Data plane endpoint: " + err.Error()}
+		return nil, &RefusedError{Detail: "Data plane endpoint: " + err.Error()}
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if token != "" {
@@ -262,10 +262,10 @@ func (c *Client) once(ctx context.Context, p *model.DataPlane, path string, body
 		return nil, fmt.Errorf("read data plane's answer: %w", err)
 	}
 	if len(b) > maxAnswer {
-		return nil, &Refused{Detail: "Data plane answered with more than 1 MiB"}
+		return nil, &RefusedError{Detail: "Data plane answered with more than 1 MiB"}
 	}
 	if res.StatusCode/100 != 2 {
-		return nil, &Refused{Detail: fmt.Sprintf("Data plane responded with Response{protocol=http/1.1, code=%d, message=%s, url=%s}. Body: %s.",
+		return nil, &RefusedError{Detail: fmt.Sprintf("Data plane responded with Response{protocol=http/1.1, code=%d, message=%s, url=%s}. Body: %s.",
 			res.StatusCode, http.StatusText(res.StatusCode), p.Endpoint+path, truncate(b))}
 	}
 	return b, nil

@@ -14,8 +14,8 @@ import (
 
 // The authorization types of a registration.
 const (
-	TypeClientCredentials = "oauth2_client_credentials"
-	TypeTokenExchange     = "oauth2_token_exchange"
+	TypeClientCredentials = "oauth2_client_credentials" //nolint:gosec // the name of a protocol
+	TypeTokenExchange     = "oauth2_token_exchange"     //nolint:gosec // the name of a protocol
 )
 
 // workload is the sub of the control plane's own workload token.
@@ -50,14 +50,14 @@ func (c *Client) token(ctx context.Context, p *model.DataPlane) (string, error) 
 		}
 		return c.requestToken(ctx, endpoint, form)
 	default:
-		return "", &Refused{Detail: fmt.Sprintf("Authorization profile '%s' not supported", t)}
+		return "", &RefusedError{Detail: fmt.Sprintf("Authorization profile '%s' not supported", t)}
 	}
 }
 
 func (c *Client) requestToken(ctx context.Context, endpoint string, form url.Values) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
-		return "", &Refused{Detail: "Token endpoint: " + err.Error()}
+		return "", &RefusedError{Detail: "Token endpoint: " + err.Error()}
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	res, err := c.hc.Do(req)
@@ -73,7 +73,7 @@ func (c *Client) requestToken(ctx context.Context, endpoint string, form url.Val
 		AccessToken string `json:"access_token"`
 	}
 	if res.StatusCode/100 != 2 || json.Unmarshal(b, &t) != nil || t.AccessToken == "" {
-		return "", &Refused{Detail: fmt.Sprintf("Failed to get an access token for the data plane: token endpoint answered %d", res.StatusCode)}
+		return "", &RefusedError{Detail: fmt.Sprintf("Failed to get an access token for the data plane: token endpoint answered %d", res.StatusCode)}
 	}
 	return t.AccessToken, nil
 }

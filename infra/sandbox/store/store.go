@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/tidegate/tidegate/infra/sandbox/config"
 	"github.com/tidegate/tidegate/infra/sandbox/model"
@@ -43,7 +44,7 @@ func Open(dir string, fsync bool) (*Store, error) {
 		Timeout: 2 * time.Second, NoSync: !fsync, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 	})
 	if err != nil {
-		if errors.Is(err, bbolt.ErrTimeout) {
+		if errors.Is(err, bolterrors.ErrTimeout) {
 			return nil, fmt.Errorf("state directory %s is in use by another process", dir)
 		}
 		return nil, fmt.Errorf("open state in %s: %w", dir, err)
