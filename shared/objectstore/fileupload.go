@@ -2,13 +2,10 @@ package objectstore
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
 	"os"
-	"path"
 	"syscall"
 
 	"github.com/tidegate/tidegate/shared/problem"
@@ -43,8 +40,7 @@ func (s *fileStore) Upload(ctx context.Context, key, id, _ string, _ json.RawMes
 	if id == "" {
 		return nil, problem.Field("id", "is empty: an upload is found again by it")
 	}
-	h := sha256.Sum256([]byte(id))
-	u := &fileUpload{store: s, root: root, key: key, name: path.Join(private, hex.EncodeToString(h[:16])+".part")}
+	u := &fileUpload{store: s, root: root, key: key, name: PartialFile(id)}
 	if err := u.open(ctx); err != nil {
 		_ = u.Close() // the first error counts
 		return nil, err
