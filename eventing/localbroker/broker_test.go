@@ -309,7 +309,7 @@ func TestEventsWaitForASubscriberThatIsAwayAndSpendNoRetry(t *testing.T) {
 	for i := range 20 {
 		br.publish(t, fmt.Sprint(i))
 	}
-	time.Sleep(300 * time.Millisecond) // the broker asks several times meanwhile
+	eventually(t, "the broker has asked several times", func() bool { return br.stats(t).Held >= 3 })
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Skipf("the address was taken: %v", err)
@@ -414,7 +414,7 @@ spec:
 		subscribers: map[string]string{"a": a.URL},
 	})
 	eventually(t, "the first tick has come", func() bool { return len(a.all()) == 1 })
-	time.Sleep(2100 * time.Millisecond) // two more are due
+	eventually(t, "two more were due", func() bool { return br.stats(t).TicksSkipped >= 2 })
 	if n := len(a.all()); n != 1 {
 		t.Errorf("%d ticks while the first still ran", n)
 	}
@@ -483,4 +483,29 @@ func TestAllFaultsOfTheEnvironmentAreToldTogether(t *testing.T) {
 	if _, err := localbroker.LoadConfig(nil); err == nil || !strings.Contains(err.Error(), "DATA_DIR") || !strings.Contains(err.Error(), "INTERNAL_TOKEN_FILE") {
 		t.Errorf("nothing is set: %v", err)
 	}
+}
+
+func TestASubscriberByURLGetsNoCredential(t *testing.T) {
+	a := subscribe(t, nil)
+	br := start(t, &setup{manifests: brokerYAML + `---
+apiVersion: eventing.knative.dev/v1
+kind: Trigger
+metadata: {name: outside}
+spec: {broker: default, subscriber: {uri: "` + a.URL + `/in"}}
+`, subscribers: map[string]string{"x": "http://x"}})
+	br.publish(t, "1")
+	eventually(t, "it has come", func() bool { return len(a.all()) == 1 })
+	if got := a.all()[0]; got.path != "/in" || got.header.Get("Authorization") != "" {
+		t.Errorf("%s, Authorization %q", got.path, got.header.Get("Authorization"))
+	}
+}
+
+func TestWhatWaitedForATriggerThatIsGoneIsDroppedAtTheStart(t *testing.T) {
+	s := &setup{manifests: brokerYAML + trigger("a", "a", ""), subscribers: map[string]string{"a": "http://" + freeAddress(t)}}
+	br := start(t, s)
+	br.publish(t, "1")
+	br.stop()
+	s.manifests = brokerYAML
+	br = start(t, s)
+	eventually(t, "nothing waits", func() bool { return br.stats(t).Backlog == 0 })
 }

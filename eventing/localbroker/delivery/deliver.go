@@ -34,6 +34,7 @@ func (d *Dispatcher) deliver(ctx context.Context, l *lane, it item) {
 	case finished:
 		d.finish(l, it, r, state, o)
 	case hold:
+		l.held.Add(1)
 		if it.state.Unreachable.IsZero() {
 			d.update(l, it.seq, state)
 		}

@@ -4,7 +4,7 @@ import "sync/atomic"
 
 // counters count since the start of the process.
 type counters struct {
-	delivered, retried, dead, dropped atomic.Int64
+	delivered, retried, held, dead, dropped atomic.Int64
 }
 
 // Stats is what a dispatcher has done since its start, and what waits.
@@ -14,6 +14,7 @@ type Stats struct {
 	Replies   int64 `json:"replies"`   // events that were answers
 	Delivered int64 `json:"delivered"` // deliveries that a subscriber has taken
 	Retried   int64 `json:"retried"`   // attempts that failed and are repeated
+	Held      int64 `json:"held"`      // attempts that found nobody listening
 	Dead      int64 `json:"dead"`      // deliveries handed over to a dead letter sink
 	Dropped   int64 `json:"dropped"`   // deliveries given up without a dead letter sink
 
@@ -27,6 +28,7 @@ type Stats struct {
 type TriggerStats struct {
 	Delivered   int64 `json:"delivered"`
 	Retried     int64 `json:"retried"`
+	Held        int64 `json:"held"`
 	Dead        int64 `json:"dead"`
 	Dropped     int64 `json:"dropped"`
 	Waiting     int   `json:"waiting"`
@@ -43,16 +45,18 @@ func (d *Dispatcher) Stats() Stats {
 	s.Backlog, s.BacklogBytes = d.store.Backlog()
 	for name, t := range d.triggers {
 		ts := TriggerStats{
-			Delivered: t.main.delivered.Load(), Retried: t.main.retried.Load(), Dead: t.main.dead.Load(), Dropped: t.main.dropped.Load(),
+			Delivered: t.main.delivered.Load(), Retried: t.main.retried.Load(), Held: t.main.held.Load(), Dead: t.main.dead.Load(), Dropped: t.main.dropped.Load(),
 		}
 		ts.Waiting, ts.Running = t.main.waiting()
 		if t.dead != nil {
 			queued, running := t.dead.waiting()
 			ts.DeadLetters = queued + running
 			ts.Retried += t.dead.retried.Load()
+			ts.Held += t.dead.held.Load()
 		}
 		s.Delivered += ts.Delivered
 		s.Retried += ts.Retried
+		s.Held += ts.Held
 		s.Dead += ts.Dead
 		s.Dropped += ts.Dropped
 		s.Triggers[name] = ts
