@@ -130,9 +130,12 @@ func TestAKilledSandboxGoesOnWhereItWas(t *testing.T) {
 		_ = cmd.Wait()
 		cmd = start(t, file, a.base)
 	}
+	states := map[any]int{}
 	count := func(pc, kind string) (all, final int) {
+		clear(states)
 		for _, o := range a.call(pc, "POST", "/"+kind+"/request", "QuerySpec", map[string]any{"limit": 1000}).([]any) {
 			all++
+			states[o.(map[string]any)["state"]]++
 			if o.(map[string]any)["state"] == "FINALIZED" {
 				final++
 			}
@@ -146,7 +149,7 @@ func TestAKilledSandboxGoesOnWhereItWas(t *testing.T) {
 				break
 			}
 			if time.Now().After(end) {
-				t.Fatalf("%s: %d negotiations, %d finalized, want %d", pc, all, final, rounds*each)
+				t.Fatalf("%s: %d negotiations, %v, want %d finalized", pc, all, states, rounds*each)
 			}
 		}
 		if all, _ := count(pc, "contractagreements"); all != rounds*each {

@@ -152,7 +152,11 @@ func (e *Engine) received(ctx context.Context, sender *model.Negotiation, path, 
 	if model.NegotiationCodes[p.State] >= model.NegotiationCodes[to] && p.State != model.Terminating && p.State != model.Terminated {
 		return nil
 	}
-	if p.State != from {
+	switch {
+	case p.State == from:
+	case model.NegotiationCodes[p.State] < model.NegotiationCodes[from]: // a kill kept it from storing what it had sent: soon
+		return refuse(500, "Negotiation "+p.ID+" is still in state "+p.State)
+	default:
 		return refuse(409, "Cannot process message: negotiation "+p.ID+" is in state "+p.State)
 	}
 	if err := e.moveNegotiation(ctx, p, to, what, change, also...); err != nil {

@@ -99,8 +99,20 @@ func (e *Engine) other(t *model.Transfer, path string) (*model.Transfer, func(in
 	return o, refuse, nil
 }
 
+// passing are the states that a process leaves by itself, if nothing is wrong.
+var passing = []string{
+	model.Initial, model.PreparationRequested, model.Requesting, model.Requested, model.Starting, model.StartupRequested,
+	model.Suspending, model.Resuming, model.Resumed,
+}
+
+// wrongState refuses a message: for good, or for now if the receiver may only not have stored yet what it had sent before a
+// kill. The sender tries that again a few times and gives up then.
 func wrongState(refuse func(int, string) *dspError, t *model.Transfer) *dspError {
-	return refuse(409, fmt.Sprintf("Cannot process message: transfer process %s is in state %s", t.ID, t.State))
+	code := 409
+	if slices.Contains(passing, t.State) {
+		code = 500
+	}
+	return refuse(code, fmt.Sprintf("Cannot process message: transfer process %s is in state %s", t.ID, t.State))
 }
 
 // moved turns the failure of a receiver's own transition into an answer.
