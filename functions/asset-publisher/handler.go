@@ -153,8 +153,7 @@ func (j *job) unchanged(ctx context.Context) error {
 }
 
 func (j *job) reply(ctx context.Context, eventType string) (*event.Event, error) {
-	zerolog.Ctx(ctx).Info().Str("participant_context_id", j.tenant.ParticipantContextID).Str("dataset_id", j.record.ID).
-		Str("bucket", j.record.Bucket).Str("key", j.record.Key).Int64("size", j.record.Size).Str("sha256", j.record.SHA256).Msg(eventType)
+	zerolog.Ctx(ctx).Info().Str("dataset_id", j.record.ID).Str("bucket", j.record.Bucket).Str("key", j.record.Key).Int64("size", j.record.Size).Str("sha256", j.record.SHA256).Msg(eventType)
 	r := j.record
 	return catalogue.New(name, j.tenant.ParticipantContextID, eventType, r.ID, catalogue.Dataset{
 		DatasetID: r.ID, Bucket: r.Bucket, Key: r.Key, Rule: r.Rule, Size: r.Size, SHA256: r.SHA256,

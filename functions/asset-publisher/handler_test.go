@@ -415,6 +415,36 @@ func TestAnyCallMayFailAndTheRedeliveryConverges(t *testing.T) {
 	}
 }
 
+func TestAnObjectThatChangesOrGoesWhileItIsPublished(t *testing.T) {
+	tests := map[string]struct {
+		meanwhile func(b *bench)
+		reply     string
+	}{
+		"it goes":    {func(b *bench) { b.remove("a.txt") }, catalogue.DatasetWithdrawn},
+		"it changes": {func(b *bench) { b.write("a.txt", "two") }, catalogue.DatasetPublished},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.write("a.txt", "one")
+			e := b.event(catalogue.ObjectCreated, "a.txt")
+			b.plane.fault = func() gatewaytest.Fault {
+				if b.plane.calls == 4 { // the asset is about to be written
+					test.meanwhile(b)
+				}
+				return gatewaytest.None
+			}
+			if reply, err := b.handler.Handle(t.Context(), e); problem.EventStatus(err) != 503 || reply != nil {
+				t.Fatalf("%v, %v; want another delivery", reply, err)
+			}
+			d := mustReply(t, b.handle(e), test.reply)
+			if a := b.asset("a.txt"); test.reply == catalogue.DatasetWithdrawn && a != nil || test.reply == catalogue.DatasetPublished && (a.Properties["sha256"] != digest("two") || d.SHA256 != digest("two")) {
+				t.Errorf("asset is %+v, reply %+v", a, d)
+			}
+		})
+	}
+}
+
 func TestManyInvocationsAtOnceAgree(t *testing.T) {
 	b := newBench(t)
 	b.write("a.txt", "one")

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/functions/internal/gatewaytest"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
+	"github.com/tidegate/tidegate/shared/objectstore"
+	"github.com/tidegate/tidegate/shared/objectstore/objectstoretest"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
@@ -126,6 +129,31 @@ func TestASweepTellsNoMoreThanItsShare(t *testing.T) {
 	}
 	if len(told) != 8 {
 		t.Errorf("after three sweeps %d of 8 are told", len(told))
+	}
+}
+
+func TestTheSweepOfAnS3Bucket(t *testing.T) {
+	b := newBench(t, func(c *config) { c.Settle = 0 })
+	b.tenant().Buckets[0] = objectstoretest.StartS3(t).Bucket(t, "outbox")
+	store, err := objectstore.Open(t.Context(), b.tenant().Buckets[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	for _, key := range []string{"a.txt", "a/b.txt", "same.txt", "ü 1+1%.txt", "x.tmp"} {
+		if _, err := store.Put(t.Context(), key, "text/plain", strings.NewReader(key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.published("same.txt", nil)
+	b.published("a-gone.txt", nil)
+	if err := b.sweep(); err != nil {
+		t.Fatal(err)
+	}
+	got := b.told()
+	slices.Sort(got)
+	if diff := cmp.Diff([]string{"created a.txt", "created a/b.txt", "created ü 1+1%.txt", "removed a-gone.txt"}, got); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
 	}
 }
 

@@ -319,8 +319,7 @@ func (p *pull) commit(ctx context.Context) error {
 	if err != nil {
 		return sinkFault(err)
 	}
-	zerolog.Ctx(ctx).Info().Str("participant_context_id", p.tenant.ParticipantContextID).Str("data_flow_id", d.ID).
-		Str("key", object.Key).Int64("size", offset).Str("sha256", sum).Msg("delivered")
+	zerolog.Ctx(ctx).Info().Str("data_flow_id", d.ID).Str("sink", d.Sink).Str("key", object.Key).Int64("size", offset).Str("sha256", sum).Msg("delivered")
 	return nil
 }
 
