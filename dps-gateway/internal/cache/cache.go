@@ -59,13 +59,6 @@ func (c *Cache[K, V]) Drop(key K) {
 	delete(c.stale, key)
 }
 
-// Clear forgets everything.
-func (c *Cache[K, V]) Clear() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.fresh, c.stale = map[K]entry[V]{}, nil
-}
-
 func (c *Cache[K, V]) put(key K, e entry[V]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

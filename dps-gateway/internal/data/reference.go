@@ -154,6 +154,8 @@ func storeFailure(err error) error {
 		e := problem.Wrap(problem.Unavailable, err, "the provider is replacing the data by another version")
 		e.RetryAfter = time.Second
 		return e
+	case problem.Invalid:
+		return problem.Wrap(problem.Upstream, err, "the provider's data server named an object that is none")
 	case problem.Timeout:
 		return problem.Wrap(problem.Timeout, err, "the provider's object store did not answer in time")
 	default:

@@ -134,7 +134,10 @@ func (s *Server) data(w http.ResponseWriter, r *http.Request) {
 	}
 	pc := access.ParticipantContextID
 	out, err := s.admit(w, r, access)
-	if err != nil {
+	switch {
+	case err != nil && r.Context().Err() != nil: // the client has gone, so that is why, and nobody is left to tell
+		out.code = statusClientGone
+	case err != nil:
 		out.code = s.refuse(w, err)
 	}
 	s.Metrics.DataRequest(pc, out.code, time.Since(began))
@@ -145,6 +148,9 @@ func (s *Server) data(w http.ResponseWriter, r *http.Request) {
 		Dur("duration", time.Since(began)).Err(out.broken).Msg("stream broken off")
 	panic(http.ErrAbortHandler) // the only way to end an answer so that the client sees that it is not whole
 }
+
+// statusClientGone is counted for requests whose client did not wait for the answer.
+const statusClientGone = 499
 
 // authenticate verifies the token, and that it is for this flow.
 func (s *Server) authenticate(r *http.Request) (*token.Access, error) {
