@@ -12,8 +12,10 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/functions/rules"
 	"github.com/tidegate/tidegate/infra/internal/local"
 	"github.com/tidegate/tidegate/infra/internal/story"
+	"github.com/tidegate/tidegate/shared/tenant"
 )
 
 // stopTime bounds the stop, whatever hangs.
@@ -48,6 +50,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	screen.Follow(teller)
+	if err := watchTenants(ctx, layout, log); err != nil {
+		return errors.Join(err, d.Stop(ctx))
+	}
 	_, _ = fmt.Fprintf(screen, banner, time.Since(began).Round(10*time.Millisecond), layout.Outbox, layout.Inbox,
 		layout.Tenants(), layout.SandboxURL(), layout.MetricsURL()+"/metrics", layout.Logs())
 	<-ctx.Done()
@@ -80,6 +85,16 @@ func start(ctx context.Context, layout local.Layout, bin string, out io.Writer, 
 	teller := story.NewTeller(out, secret.Check)
 	d, err := local.Start(ctx, layout, secret, local.Options{BinDir: bin, Teller: teller, Log: log})
 	return d, teller, err
+}
+
+// watchTenants has the person at the terminal told what is wrong with a document that was changed.
+func watchTenants(ctx context.Context, layout local.Layout, log zerolog.Logger) error {
+	registry, err := tenant.Open(layout.Tenants(), log, rules.Validate)
+	if err != nil {
+		return err
+	}
+	go registry.Watch(ctx, time.Second, nil)
+	return nil
 }
 
 // programDir is the folder of this program: the others are beside it.
