@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
@@ -18,9 +17,17 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestContract(t *testing.T) {
-	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
-		flowstoretest.Run(t, flowstoretest.Suite{Store: flowstore.New(rdb, outbox.NewBell(), time.Hour), Redis: rdb})
-	})
+	for name, open := range redistest.Kinds() {
+		t.Run(name, func(t *testing.T) {
+			rdb := open(t)
+			flowstoretest.Run(t, flowstoretest.Suite{Store: flowstore.New(rdb, outbox.NewBell(), time.Hour), Redis: rdb})
+		})
+	}
+}
+
+func TestContractOnCluster(t *testing.T) {
+	rdb := redistest.Cluster(t)
+	flowstoretest.Run(t, flowstoretest.Suite{Store: flowstore.New(rdb, outbox.NewBell(), time.Hour), Redis: rdb})
 }
 
 func TestRedisThatIsGoneIsUnavailableWithRetryAfter(t *testing.T) {

@@ -80,11 +80,7 @@ func (r *Relay) readShards(ctx context.Context, due []*shard) {
 			}
 			e := Decode(m.ID, fields)
 			if key, walk := s.add(&e); walk {
-				r.sends.Add(1)
-				go func() {
-					defer r.sends.Done()
-					r.walk(s, key)
-				}()
+				r.sends.Go(func() { r.walk(s, key) }) //nolint:contextcheck // sends live as long as the lease, not as this read
 			}
 		}
 		if len(found[i].Val()) == asked[i] {
@@ -185,7 +181,7 @@ func (r *Relay) park(s *shard, e *Entry, tries int, cause error) bool {
 
 // hopeless tells whether the same entry can never be accepted.
 func hopeless(err error) bool {
-	switch problem.KindOf(err) { //nolint:exhaustive // every other kind may pass
+	switch problem.KindOf(err) {
 	case problem.Invalid, problem.Unprocessable, problem.TooLarge:
 		return true
 	default:

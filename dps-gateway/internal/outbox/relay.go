@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -83,9 +84,7 @@ func NewRelay(rdb redis.UniversalClient, bell *Bell, cfg Config, log zerolog.Log
 
 func (c Config) withDefaults() Config {
 	inFlight := map[Lane]int{LaneEvent: 256, LaneCallback: 64, LaneTerminate: 16}
-	for lane, n := range c.InFlight {
-		inFlight[lane] = n
-	}
+	maps.Copy(inFlight, c.InFlight)
 	c.InFlight = inFlight
 	if c.Observer == nil {
 		c.Observer = silent{}

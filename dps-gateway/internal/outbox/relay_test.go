@@ -125,37 +125,63 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 func TestEverythingArrivesInOrderWithinAFlowAndLeavesNothing(t *testing.T) {
-	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
-		s := newStand(rdb)
-		to := &sink{behave: func(_ context.Context, _ *outbox.Entry, try int) error {
-			if try < 3 && rand.IntN(3) == 0 {
-				return problem.New(problem.Unavailable, "not now")
-			}
-			return nil
-		}}
-		s.run(t, s.config(to))
-		want := 0
-		for rev := range int64(20) {
-			for _, pc := range []string{"a", "b", "c"} {
-				for flow := range 10 {
-					s.append(t, pc, fmt.Sprint("flow-", flow), rev+1)
-					want++
+	for name, open := range redistest.Kinds() {
+		t.Run(name, func(t *testing.T) {
+			rdb := open(t)
+			s := newStand(rdb)
+			to := &sink{behave: func(_ context.Context, _ *outbox.Entry, try int) error {
+				if try < 3 && rand.IntN(3) == 0 {
+					return problem.New(problem.Unavailable, "not now")
+				}
+				return nil
+			}}
+			s.run(t, s.config(to))
+			want := 0
+			for rev := range int64(20) {
+				for _, pc := range []string{"a", "b", "c"} {
+					for flow := range 10 {
+						s.append(t, pc, fmt.Sprint("flow-", flow), rev+1)
+						want++
+					}
 				}
 			}
-		}
-		eventually(t, "all are accepted and removed", func() bool { return len(to.names()) == want && s.left(t) == 0 })
-		seen := map[string]int{}
-		for _, name := range to.names() {
-			flow, rev := name[:strings.LastIndexByte(name, '/')], 0
-			if _, err := fmt.Sscan(name[strings.LastIndexByte(name, '/')+1:], &rev); err != nil {
-				t.Fatal(err)
+			eventually(t, "all are accepted and removed", func() bool { return len(to.names()) == want && s.left(t) == 0 })
+			seen := map[string]int{}
+			for _, name := range to.names() {
+				flow, rev := name[:strings.LastIndexByte(name, '/')], 0
+				if _, err := fmt.Sscan(name[strings.LastIndexByte(name, '/')+1:], &rev); err != nil {
+					t.Fatal(err)
+				}
+				if rev != seen[flow]+1 {
+					t.Fatalf("%s: %d after %d", flow, rev, seen[flow])
+				}
+				seen[flow] = rev
 			}
-			if rev != seen[flow]+1 {
-				t.Fatalf("%s: %d after %d", flow, rev, seen[flow])
-			}
-			seen[flow] = rev
+		})
+	}
+}
+
+func TestOnCluster(t *testing.T) {
+	s := newStand(redistest.Cluster(t))
+	to := &sink{behave: func(_ context.Context, e *outbox.Entry, _ int) error {
+		if e.Subject == "poison" {
+			return problem.New(problem.Invalid, "no")
 		}
-	})
+		return nil
+	}}
+	s.run(t, s.config(to))
+	for _, pc := range []string{"a", "b", "c", "d", "e", "f"} {
+		s.append(t, pc, "flow", 1)
+		s.append(t, pc, "poison", 1)
+	}
+	eventually(t, "all arrive or are parked", func() bool { return len(to.names()) == 6 && s.left(t) == 0 })
+	page, err := s.parked.List(t.Context(), "c", "", 10)
+	if err != nil || len(page.Items) != 1 {
+		t.Fatalf("%+v %v", page, err)
+	}
+	if err := s.parked.Redrive(t.Context(), "c", page.Items[0].ID); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestOneFlowThatFailsDoesNotHoldAnother(t *testing.T) {
@@ -206,113 +232,119 @@ func TestManyAreUnderWayAtOnce(t *testing.T) {
 }
 
 func TestWhatCannotBeDeliveredIsParkedAndCanBeRedriven(t *testing.T) {
-	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
-		s := newStand(rdb)
-		var mu sync.Mutex
-		mended := false
-		to := &sink{behave: func(_ context.Context, e *outbox.Entry, _ int) error {
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case mended:
+	for name, open := range redistest.Kinds() {
+		t.Run(name, func(t *testing.T) {
+			rdb := open(t)
+			s := newStand(rdb)
+			var mu sync.Mutex
+			mended := false
+			to := &sink{behave: func(_ context.Context, e *outbox.Entry, _ int) error {
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case mended:
+					return nil
+				case e.Subject == "poison":
+					return problem.New(problem.Invalid, "the broker: no such attribute")
+				case e.Subject == "old":
+					return problem.New(problem.Unavailable, "not now")
+				}
 				return nil
-			case e.Subject == "poison":
-				return problem.New(problem.Invalid, "the broker: no such attribute")
-			case e.Subject == "old":
-				return problem.New(problem.Unavailable, "not now")
+			}}
+			cfg := s.config(to)
+			cfg.MaxAge = time.Millisecond
+			s.run(t, cfg)
+			s.append(t, "a", "poison", 1)
+			s.append(t, "a", "old", 1)
+			s.append(t, "a", "poison", 2)
+			s.append(t, "b", "good", 1)
+			list := func() []string {
+				page, err := s.parked.List(t.Context(), "a", "", 10)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var out []string
+				for _, p := range page.Items {
+					out = append(out, p.Subject)
+					if p.EventID == "" || p.EventType != "io.tidegate.dataflow.started.v1" || p.Lane != "event" || p.ParkedAt.IsZero() {
+						t.Errorf("%+v", p)
+					}
+				}
+				slices.Sort(out)
+				return out
 			}
-			return nil
-		}}
-		cfg := s.config(to)
-		cfg.MaxAge = time.Millisecond
-		s.run(t, cfg)
-		s.append(t, "a", "poison", 1)
-		s.append(t, "a", "old", 1)
-		s.append(t, "a", "poison", 2)
-		s.append(t, "b", "good", 1)
-		list := func() []string {
-			page, err := s.parked.List(t.Context(), "a", "", 10)
-			if err != nil {
-				t.Fatal(err)
+			eventually(t, "three are parked", func() bool { return len(list()) == 3 && s.left(t) == 0 })
+			if d := cmp.Diff([]string{"old", "poison", "poison"}, list()); d != "" {
+				t.Error(d)
 			}
-			var out []string
+			if n := to.tries["a/poison/1"]; n != 1 {
+				t.Errorf("what can never be accepted was tried %d times", n)
+			}
+			if n := to.tries["a/old/1"]; n < 3 {
+				t.Errorf("what may pass was tried %d times, want 3", n)
+			}
+			mu.Lock()
+			mended = true
+			mu.Unlock()
+			page, _ := s.parked.List(t.Context(), "a", "", 10)
 			for _, p := range page.Items {
-				out = append(out, p.Subject)
-				if p.EventID == "" || p.EventType != "io.tidegate.dataflow.started.v1" || p.Lane != "event" || p.ParkedAt.IsZero() {
-					t.Errorf("%+v", p)
+				if err := s.parked.Redrive(t.Context(), "a", p.ID); err != nil {
+					t.Error(err)
+				}
+				if err := s.parked.Redrive(t.Context(), "a", p.ID); !problem.Is(err, problem.NotFound) {
+					t.Errorf("re-driven twice: %v", err)
 				}
 			}
-			slices.Sort(out)
-			return out
-		}
-		eventually(t, "three are parked", func() bool { return len(list()) == 3 && s.left(t) == 0 })
-		if d := cmp.Diff([]string{"old", "poison", "poison"}, list()); d != "" {
-			t.Error(d)
-		}
-		if n := to.tries["a/poison/1"]; n != 1 {
-			t.Errorf("what can never be accepted was tried %d times", n)
-		}
-		if n := to.tries["a/old/1"]; n < 3 {
-			t.Errorf("what may pass was tried %d times, want 3", n)
-		}
-		mu.Lock()
-		mended = true
-		mu.Unlock()
-		page, _ := s.parked.List(t.Context(), "a", "", 10)
-		for _, p := range page.Items {
-			if err := s.parked.Redrive(t.Context(), "a", p.ID); err != nil {
-				t.Error(err)
-			}
-			if err := s.parked.Redrive(t.Context(), "a", p.ID); !problem.Is(err, problem.NotFound) {
-				t.Errorf("re-driven twice: %v", err)
-			}
-		}
-		eventually(t, "all arrive after all", func() bool { return len(to.names()) == 4 && s.left(t) == 0 && len(list()) == 0 })
-	})
+			eventually(t, "all arrive after all", func() bool { return len(to.names()) == 4 && s.left(t) == 0 && len(list()) == 0 })
+		})
+	}
 }
 
 // TestAHolderThatDiesIsReplaced lets a relay hang in the middle of a send and lose its connection for good, as a killed process
 // does: its lease is never given back.
 func TestAHolderThatDiesIsReplaced(t *testing.T) {
-	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
-		s := newStand(rdb)
-		dead := &sink{behave: func(ctx context.Context, e *outbox.Entry, _ int) error {
-			if e.Revision == 2 {
-				<-ctx.Done()
-				return ctx.Err()
+	for name, open := range redistest.Kinds() {
+		t.Run(name, func(t *testing.T) {
+			rdb := open(t)
+			s := newStand(rdb)
+			dead := &sink{behave: func(ctx context.Context, e *outbox.Entry, _ int) error {
+				if e.Revision == 2 {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				return nil
+			}}
+			own := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{addr(t, rdb)}, DisableIdentity: true})
+			victim := &stand{rdb: own, bell: outbox.NewBell(), writer: s.writer, parked: s.parked}
+			cfg := victim.config(dead)
+			cfg.Drain = time.Millisecond
+			stop := victim.run(t, cfg)
+			for rev := range int64(4) {
+				s.append(t, "a", "flow", rev+1)
 			}
-			return nil
-		}}
-		own := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{addr(t, rdb)}, DisableIdentity: true})
-		victim := &stand{rdb: own, bell: outbox.NewBell(), writer: s.writer, parked: s.parked}
-		cfg := victim.config(dead)
-		cfg.Drain = time.Millisecond
-		stop := victim.run(t, cfg)
-		for rev := range int64(4) {
-			s.append(t, "a", "flow", rev+1)
-		}
-		eventually(t, "the first is accepted, the second hangs", func() bool {
-			dead.mu.Lock()
-			defer dead.mu.Unlock()
-			return dead.tries["a/flow/2"] == 1
+			eventually(t, "the first is accepted, the second hangs", func() bool {
+				dead.mu.Lock()
+				defer dead.mu.Unlock()
+				return dead.tries["a/flow/2"] == 1
+			})
+			eventually(t, "the first is acknowledged", func() bool { return s.left(t) == 3 })
+			_ = own.Close() // from here on the victim reaches Redis no more
+			killed := time.Now()
+			heir := &sink{}
+			s.run(t, s.config(heir))
+			eventually(t, "the heir delivers the rest", func() bool { return len(heir.names()) == 3 && s.left(t) == 0 })
+			if took := time.Since(killed); took > 6*time.Second {
+				t.Errorf("taken over after %v", took)
+			}
+			if d := cmp.Diff([]string{"a/flow/2", "a/flow/3", "a/flow/4"}, heir.names()); d != "" {
+				t.Error(d)
+			}
+			stop()
+			if d := cmp.Diff([]string{"a/flow/1"}, dead.names()); d != "" {
+				t.Error(d)
+			}
 		})
-		eventually(t, "the first is acknowledged", func() bool { return s.left(t) == 3 })
-		_ = own.Close() // from here on the victim reaches Redis no more
-		killed := time.Now()
-		heir := &sink{}
-		s.run(t, s.config(heir))
-		eventually(t, "the heir delivers the rest", func() bool { return len(heir.names()) == 3 && s.left(t) == 0 })
-		if took := time.Since(killed); took > 6*time.Second {
-			t.Errorf("taken over after %v", took)
-		}
-		if d := cmp.Diff([]string{"a/flow/2", "a/flow/3", "a/flow/4"}, heir.names()); d != "" {
-			t.Error(d)
-		}
-		stop()
-		if d := cmp.Diff([]string{"a/flow/1"}, dead.names()); d != "" {
-			t.Error(d)
-		}
-	})
+	}
 }
 
 func addr(t *testing.T, rdb redis.UniversalClient) string {

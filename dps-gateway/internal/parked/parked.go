@@ -142,9 +142,8 @@ func (s *Store) List(ctx context.Context, pc, after string, limit int) (gatewaya
 // Redrive puts parked work back on the outbox; NotFound if there is none of this id. A dead letter is published again.
 func (s *Store) Redrive(ctx context.Context, pc, id string) error {
 	names := []string{keys.Parked(pc, id), keys.ParkedIndex(pc), keys.Outbox(keys.Shard(pc))}
-	drop := []any{id, string(outbox.LaneDeadLetter), string(outbox.LaneEvent), outbox.FieldAt, s.now().UnixMilli(),
-		fieldWhy, fieldParkedAt, fieldEventType, fieldEventID}
-	n, err := redriveScript.Run(ctx, s.rdb, names, drop...).Int()
+	n, err := redriveScript.Run(ctx, s.rdb, names, id, string(outbox.LaneDeadLetter), string(outbox.LaneEvent),
+		fieldWhy, fieldParkedAt, fieldEventType, fieldEventID).Int()
 	if err != nil {
 		return unavailable(err)
 	}

@@ -1,13 +1,13 @@
 -- Moves a parked entry back to the outbox.
 -- KEYS: parked entry, index, outbox stream.
--- ARGV: id, lane of dead letters, lane that publishes, field of the time, now, fields that only parked entries have ...
+-- ARGV: id, lane of dead letters, lane that publishes, fields that only parked entries have ...
 local entry = redis.call('HGETALL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 if #entry == 0 then
   return 0
 end
-local drop = { try = true }
-for i = 6, #ARGV do
+local drop = {}
+for i = 4, #ARGV do
   drop[ARGV[i]] = true
 end
 local tries = 0

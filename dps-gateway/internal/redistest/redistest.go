@@ -6,6 +6,7 @@ import (
 	"net"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,6 +74,31 @@ func Server(tb testing.TB, args ...string) (redis.UniversalClient, *exec.Cmd) {
 	}
 }
 
+// Cluster returns a client of a fresh redis-server in cluster mode that owns all slots: it refuses commands and scripts whose
+// keys are not of one slot, as a cluster of many does.
+func Cluster(tb testing.TB) redis.UniversalClient {
+	tb.Helper()
+	single, _ := Server(tb, "--cluster-enabled", "yes")
+	ctx := context.Background()
+	if err := single.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", "0", "16383").Err(); err != nil {
+		tb.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		info, err := single.ClusterInfo(ctx).Result()
+		if err == nil && strings.Contains(info, "cluster_state:ok") {
+			break
+		}
+		if time.Now().After(deadline) {
+			tb.Fatalf("the cluster does not come up: %s %v", info, err)
+		}
+	}
+	c := redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: []string{single.(*redis.Client).Options().Addr}, DisableIdentity: true, //nolint:forcetypeassert // made by client
+	})
+	tb.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
 func client(tb testing.TB, addr string) redis.UniversalClient {
 	tb.Helper()
 	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{addr}, DisableIdentity: true})
@@ -80,15 +106,10 @@ func client(tb testing.TB, addr string) redis.UniversalClient {
 	return c
 }
 
-// Each runs a test on the embedded Redis and on a real one.
-func Each(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)) {
-	t.Helper()
-	t.Run("miniredis", func(t *testing.T) {
-		rdb, _ := Mini(t)
-		test(t, rdb)
-	})
-	t.Run("redis-server", func(t *testing.T) {
-		rdb, _ := Server(t)
-		test(t, rdb)
-	})
+// Kinds are the ways to get a fresh Redis, by name: a test runs on each.
+func Kinds() map[string]func(tb testing.TB) redis.UniversalClient {
+	return map[string]func(tb testing.TB) redis.UniversalClient{
+		"miniredis":    func(tb testing.TB) redis.UniversalClient { tb.Helper(); c, _ := Mini(tb); return c },
+		"redis-server": func(tb testing.TB) redis.UniversalClient { tb.Helper(); c, _ := Server(tb); return c },
+	}
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore/flowstoretest"
 	"github.com/tidegate/tidegate/dps-gateway/internal/redistest"
@@ -20,73 +19,76 @@ import (
 
 // TestConversation is a pull transfer as EDC-V drives it, both sides, with a suspension in between.
 func TestConversation(t *testing.T) {
-	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
-		w := newWorld(t, rdb)
-		w.approve("provider", "agr-1", "asset-1", "them-id")
+	for name, open := range redistest.Kinds() {
+		t.Run(name, func(t *testing.T) {
+			rdb := open(t)
+			w := newWorld(t, rdb)
+			w.approve("provider", "agr-1", "asset-1", "them-id")
 
-		st := w.signal("consumer", "prepare", flowMessage("m1", "tp-c")).status(t)
-		if st.State != dps.Prepared || st.DataFlowID != "tp-c" || st.DataAddress != nil {
-			t.Fatalf("prepare: %+v", st)
-		}
-		st = w.signal("provider", "start", flowMessage("m2", "tp-p")).status(t)
-		first := st.DataAddress.Property(dps.PropertyAuthorization)
-		if st.State != dps.Started || st.DataFlowID != "tp-p" || first == "" {
-			t.Fatalf("start: %+v", st)
-		}
-		for _, call := range []struct {
-			pc, rest, body string
-			state          dps.State
-			fresh          bool
-		}{
-			{"consumer", "tp-c/started", startedMessage("m3", st.DataAddress.Endpoint, first), dps.Started, false},
-			{"consumer", "tp-c/suspend", `{"messageId":"m4","reason":"suspend"}`, dps.Suspended, false},
-			{"provider", "tp-p/suspend", `{"messageId":"m5","reason":"suspend"}`, dps.Suspended, false},
-			{"provider", "tp-p/resume", `{"messageId":"m6","processId":"0fa4"}`, dps.Started, true},
-			{"consumer", "tp-c/resume", strings.Replace(startedMessage("m7", st.DataAddress.Endpoint, "second"), `{`, `{"processId":"x",`, 1), dps.Started, false},
-			{"provider", "tp-p/completed", `{}`, dps.Completed, false},
-			{"consumer", "tp-c/terminate", `{"messageId":"m8"}`, dps.Terminated, false},
-		} {
-			a := w.signal(call.pc, call.rest, call.body)
-			if a.code != http.StatusOK {
-				t.Fatalf("%s: %d %s", call.rest, a.code, a.body)
+			st := w.signal("consumer", "prepare", flowMessage("m1", "tp-c")).status(t)
+			if st.State != dps.Prepared || st.DataFlowID != "tp-c" || st.DataAddress != nil {
+				t.Fatalf("prepare: %+v", st)
 			}
-			st := a.status(t)
-			if st.State != call.state {
-				t.Errorf("%s: %s", call.rest, st.State)
+			st = w.signal("provider", "start", flowMessage("m2", "tp-p")).status(t)
+			first := st.DataAddress.Property(dps.PropertyAuthorization)
+			if st.State != dps.Started || st.DataFlowID != "tp-p" || first == "" {
+				t.Fatalf("start: %+v", st)
 			}
-			if token := st.DataAddress.Property(dps.PropertyAuthorization); call.fresh != (token != "" && token != first) {
-				t.Errorf("%s: address %v", call.rest, st.DataAddress)
-			}
-			if call.rest == "tp-c/resume" {
-				addr, err := w.store.Address(t.Context(), "consumer", "tp-c")
-				if err != nil || addr.Property(dps.PropertyAuthorization) != "second" {
-					t.Errorf("the address was not renewed: %v %v", addr, err)
+			for _, call := range []struct {
+				pc, rest, body string
+				state          dps.State
+				fresh          bool
+			}{
+				{"consumer", "tp-c/started", startedMessage("m3", st.DataAddress.Endpoint, first), dps.Started, false},
+				{"consumer", "tp-c/suspend", `{"messageId":"m4","reason":"suspend"}`, dps.Suspended, false},
+				{"provider", "tp-p/suspend", `{"messageId":"m5","reason":"suspend"}`, dps.Suspended, false},
+				{"provider", "tp-p/resume", `{"messageId":"m6","processId":"0fa4"}`, dps.Started, true},
+				{"consumer", "tp-c/resume", strings.Replace(startedMessage("m7", st.DataAddress.Endpoint, "second"), `{`, `{"processId":"x",`, 1), dps.Started, false},
+				{"provider", "tp-p/completed", `{}`, dps.Completed, false},
+				{"consumer", "tp-c/terminate", `{"messageId":"m8"}`, dps.Terminated, false},
+			} {
+				a := w.signal(call.pc, call.rest, call.body)
+				if a.code != http.StatusOK {
+					t.Fatalf("%s: %d %s", call.rest, a.code, a.body)
+				}
+				st := a.status(t)
+				if st.State != call.state {
+					t.Errorf("%s: %s", call.rest, st.State)
+				}
+				if token := st.DataAddress.Property(dps.PropertyAuthorization); call.fresh != (token != "" && token != first) {
+					t.Errorf("%s: address %v", call.rest, st.DataAddress)
+				}
+				if call.rest == "tp-c/resume" {
+					addr, err := w.store.Address(t.Context(), "consumer", "tp-c")
+					if err != nil || addr.Property(dps.PropertyAuthorization) != "second" {
+						t.Errorf("the address was not renewed: %v %v", addr, err)
+					}
 				}
 			}
-		}
-		var got []string
-		for _, pc := range []string{"consumer", "provider"} {
-			for _, e := range flowstoretest.Entries(t.Context(), t, rdb, pc) {
-				got = append(got, pc+" "+string(e.Lane)+" "+e.Kind)
-				for _, secret := range []string{first, "second", "https://public"} {
-					for _, v := range e.Fields() {
-						if s, ok := v.(string); ok && strings.Contains(s, secret) {
-							t.Errorf("a secret is in the outbox")
+			var got []string
+			for _, pc := range []string{"consumer", "provider"} {
+				for _, e := range flowstoretest.Entries(t.Context(), t, rdb, pc) {
+					got = append(got, pc+" "+string(e.Lane)+" "+e.Kind)
+					for _, secret := range []string{first, "second", "https://public"} {
+						for _, v := range e.Fields() {
+							if s, ok := v.(string); ok && strings.Contains(s, secret) {
+								t.Errorf("a secret is in the outbox")
+							}
 						}
 					}
 				}
 			}
-		}
-		if d := cmp.Diff([]string{
-			"consumer event " + catalogue.DataFlowPrepared, "consumer event " + catalogue.DataFlowStarted,
-			"consumer event " + catalogue.DataFlowSuspended, "consumer event " + catalogue.DataFlowResumed,
-			"consumer event " + catalogue.DataFlowTerminated,
-			"provider event " + catalogue.DataFlowStarted, "provider event " + catalogue.DataFlowSuspended,
-			"provider event " + catalogue.DataFlowResumed, "provider event " + catalogue.DataFlowCompleted,
-		}, got); d != "" {
-			t.Error(d)
-		}
-	})
+			if d := cmp.Diff([]string{
+				"consumer event " + catalogue.DataFlowPrepared, "consumer event " + catalogue.DataFlowStarted,
+				"consumer event " + catalogue.DataFlowSuspended, "consumer event " + catalogue.DataFlowResumed,
+				"consumer event " + catalogue.DataFlowTerminated,
+				"provider event " + catalogue.DataFlowStarted, "provider event " + catalogue.DataFlowSuspended,
+				"provider event " + catalogue.DataFlowResumed, "provider event " + catalogue.DataFlowCompleted,
+			}, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
 }
 
 func TestARepeatedSignalGetsTheFirstAnswerByteForByte(t *testing.T) {

@@ -107,6 +107,7 @@ func Entries(ctx context.Context, t *testing.T, rdb redis.UniversalClient, pc st
 
 // Run runs the suite.
 func Run(t *testing.T, s Suite) {
+	t.Helper()
 	for name, test := range map[string]func(*testing.T, Suite, string){
 		"a flow that was made is read back whole, and its event is in the outbox":     created,
 		"the same message again gets the first answer and changes nothing":            replayed,
@@ -142,6 +143,7 @@ func want(t *testing.T, got flowstore.Result, outcome flowstore.Outcome, state d
 }
 
 func created(t *testing.T, s Suite, pc string) {
+	t.Helper()
 	r := apply(t, s, Create(pc, "a", dps.Consumer))
 	want(t, r, flowstore.Applied, dps.Prepared)
 	f, err := s.Store.Get(t.Context(), pc, "a")
@@ -166,6 +168,7 @@ func created(t *testing.T, s Suite, pc string) {
 }
 
 func replayed(t *testing.T, s Suite, pc string) {
+	t.Helper()
 	apply(t, s, Create(pc, "a", dps.Provider))
 	apply(t, s, Move(pc, "a", flowstore.Suspend, "m2", dps.Suspended, dps.Started))
 	again := Create(pc, "a", dps.Provider)
@@ -181,6 +184,7 @@ func replayed(t *testing.T, s Suite, pc string) {
 }
 
 func retried(t *testing.T, s Suite, pc string) {
+	t.Helper()
 	apply(t, s, Create(pc, "a", dps.Provider))
 	retry := Create(pc, "a", dps.Provider)
 	retry.MessageID = "m1-again"
@@ -195,6 +199,7 @@ func retried(t *testing.T, s Suite, pc string) {
 }
 
 func exists(t *testing.T, s Suite, pc string) {
+	t.Helper()
 	apply(t, s, Create(pc, "a", dps.Provider))
 	for name, change := range map[string]func(*flowstore.Transition){
 		"another message":                     func(c *flowstore.Transition) { c.MessageID, c.Fingerprint = "m9", "f9" },
@@ -213,6 +218,7 @@ func exists(t *testing.T, s Suite, pc string) {
 }
 
 func wrongState(t *testing.T, s Suite, pc string) {
+	t.Helper()
 	want(t, apply(t, s, Move(pc, "a", flowstore.Suspend, "m", dps.Suspended, dps.Started)), flowstore.Unknown, "")
 	apply(t, s, Create(pc, "a", dps.Consumer))
 	want(t, apply(t, s, Move(pc, "a", flowstore.Suspend, "m", dps.Suspended, dps.Started)), flowstore.WrongState, dps.Prepared)
@@ -229,6 +235,7 @@ func wrongState(t *testing.T, s Suite, pc string) {
 }
 
 func forgets(t *testing.T, s Suite, pc string) {
+	t.Helper()
 	apply(t, s, Create(pc, "a", dps.Provider))
 	for i := range 40 {
 		n := string(rune('A' + i))
@@ -244,6 +251,7 @@ func forgets(t *testing.T, s Suite, pc string) {
 }
 
 func decided(t *testing.T, s Suite, pc string) {
+	t.Helper()
 	start := func(id string) flowstore.Result {
 		c := Create(pc, id, dps.Provider)
 		c.Decided = &flowstore.Decided{AgreementID: c.New.AgreementID, DatasetID: c.New.DatasetID}
@@ -291,6 +299,7 @@ func decided(t *testing.T, s Suite, pc string) {
 }
 
 func once(t *testing.T, s Suite, pc string) {
+	t.Helper()
 	c := Create(pc, "a", dps.Provider)
 	c.Once = &flowstore.Once{TokenID: "jti", Request: "r1", TTL: time.Minute}
 	want(t, apply(t, s, c), flowstore.Applied, dps.Started)
@@ -313,6 +322,7 @@ func once(t *testing.T, s Suite, pc string) {
 }
 
 func ended(t *testing.T, s Suite, pc string) {
+	t.Helper()
 	apply(t, s, Create(pc, "a", dps.Provider))
 	m := Move(pc, "a", flowstore.Terminate, "m2", dps.Terminated, dps.Started)
 	m.Reason, m.DropAddress, m.DropToken, m.Address = "enough", true, true, nil
@@ -336,6 +346,7 @@ func ended(t *testing.T, s Suite, pc string) {
 }
 
 func listed(t *testing.T, s Suite, pc string) {
+	t.Helper()
 	exp := []string{}
 	for i := range 25 {
 		id := "flow-" + string(rune('a'+i))
@@ -362,6 +373,7 @@ func listed(t *testing.T, s Suite, pc string) {
 }
 
 func address(t *testing.T, s Suite, pc string) {
+	t.Helper()
 	apply(t, s, Create(pc, "a", dps.Consumer))
 	if _, err := s.Store.Address(t.Context(), pc, "a"); !problem.Is(err, problem.NotFound) {
 		t.Errorf("no address yet: %v", err)
@@ -398,6 +410,7 @@ func containsAny(s string, subs ...string) bool {
 }
 
 func foreign(t *testing.T, s Suite, pc string) {
+	t.Helper()
 	apply(t, s, Create(pc, "a", dps.Consumer))
 	other := pc + "x"
 	if _, err := s.Store.Get(t.Context(), other, "a"); !problem.Is(err, problem.NotFound) {
@@ -416,6 +429,7 @@ func foreign(t *testing.T, s Suite, pc string) {
 }
 
 func watched(t *testing.T, s Suite, pc string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	changes := s.Store.Watch(ctx)
@@ -445,6 +459,7 @@ func watched(t *testing.T, s Suite, pc string) {
 }
 
 func revision(t *testing.T, s Suite, pc string) {
+	t.Helper()
 	apply(t, s, Create(pc, "a", dps.Provider))
 	m := Move(pc, "a", flowstore.Suspend, "m2", dps.Suspended, dps.Started)
 	m.IfRevision = 7
