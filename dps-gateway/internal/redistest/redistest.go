@@ -113,3 +113,11 @@ func Kinds() map[string]func(tb testing.TB) redis.UniversalClient {
 		"redis-server": func(tb testing.TB) redis.UniversalClient { tb.Helper(); c, _ := Server(tb); return c },
 	}
 }
+
+// Each runs a test on every kind.
+func Each(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)) {
+	t.Helper()
+	for name, open := range Kinds() {
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+	}
+}
