@@ -14,8 +14,9 @@ import (
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
-// closing is the time for the last words of an invocation whose own time is over. Shorter than the lease.
-const closing = 5 * time.Second
+// closing is the time for the last words of an invocation whose own time is over. Should the lease run out within it, the
+// compare-and-set of the record decides.
+const closing = 4 * time.Second
 
 // Why a slice ends although neither the data nor the provider has.
 var (
