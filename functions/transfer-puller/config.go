@@ -14,7 +14,7 @@ type config struct {
 	TenantsEvery time.Duration `env:"TENANTS_EVERY" envDefault:"2s"` // how often the tenants' documents are looked at
 
 	SliceTime    time.Duration `env:"SLICE_TIME" envDefault:"20s"`    // of one invocation; then a follow-up event goes on
-	LeaseTime    time.Duration `env:"LEASE_TIME" envDefault:"5s"`    // after which an invocation that does not renew counts as dead
+	LeaseTime    time.Duration `env:"LEASE_TIME" envDefault:"5s"`     // after which an invocation that does not renew counts as dead
 	StallTime    time.Duration `env:"STALL_TIME" envDefault:"30s"`    // without a byte, then the connection is given up
 	MaxRefusals  int           `env:"MAX_REFUSALS" envDefault:"5"`    // of the provider, in all, then the flow is given up
 	RefusalPause time.Duration `env:"REFUSAL_PAUSE" envDefault:"2s"`  // at least, until a provider that refused is asked again
