@@ -50,8 +50,10 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	defer cancelWork()
 
 	drainer := &handlers.Drainer{Inner: s.mux, HealthCheck: s.health, QuietPeriod: min(quietPeriod, max(s.cfg.DrainTime/4, time.Millisecond))}
+	var unused silent
 	server := &http.Server{
 		Handler:           drainer,
+		ConnState:         unused.track,
 		BaseContext:       func(net.Listener) context.Context { return work },
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
@@ -67,6 +69,7 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 		return problem.Wrap(problem.Unavailable, err, "the listener on %s failed", ln.Addr())
 	case <-ctx.Done():
 	}
+	server.RegisterOnShutdown(unused.close)
 	s.drain(context.WithoutCancel(ctx), server, drainer, cancelWork)
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		s.log.Warn().Err(err).Msg("the listener failed while draining")

@@ -46,7 +46,7 @@ func EventStatus(err error) int {
 }
 
 // Write sends err as a problem document with the given status (Status or EventStatus), and logs one line about it: the
-// cause and the id at error level for 5xx, at debug level else.
+// cause and the id at error level for 5xx (at warn level for a 503 that passes), at debug level else.
 func Write(w http.ResponseWriter, log *zerolog.Logger, code int, err error) {
 	doc := Document{Title: http.StatusText(code), Status: code, ID: newID()}
 	if e, ok := errors.AsType[*Error](err); ok && e.Kind != Internal {
@@ -59,7 +59,10 @@ func Write(w http.ResponseWriter, log *zerolog.Logger, code int, err error) {
 		w.Header().Set("Retry-After", "1")
 	}
 	level := zerolog.DebugLevel
-	if code >= http.StatusInternalServerError {
+	switch {
+	case code == http.StatusServiceUnavailable && KindOf(err) != Internal:
+		level = zerolog.WarnLevel // it passes, and whoever asked tries again
+	case code >= http.StatusInternalServerError:
 		level = zerolog.ErrorLevel
 	}
 	log.WithLevel(level).Str("problem_id", doc.ID).Int("status", code).Err(err).Msg("request failed")
