@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -68,9 +69,7 @@ func (a *api) call(pc, method, path, typ string, members map[string]any) any {
 	var body io.Reader
 	if typ != "" {
 		m := map[string]any{"@context": []string{"https://w3id.org/edc/connector/management/v2"}, "@type": typ}
-		for k, v := range members {
-			m[k] = v
-		}
+		maps.Copy(m, members)
 		b, _ := json.Marshal(m)
 		body = bytes.NewReader(b)
 	}
@@ -194,8 +193,5 @@ func TestBadInputIsOneLineAndNoSuccess(t *testing.T) {
 				t.Errorf("got %v, want …%s…", err, tc.want)
 			}
 		})
-	}
-	if _, err := os.Stat(filepath.Join(dir, "state", "sandbox.db")); err != nil {
-		t.Log("state was not made before the port was free") // the last case makes it
 	}
 }
