@@ -21,6 +21,7 @@ import (
 type Program struct {
 	Name   string
 	Path   string
+	Args   []string // after the program's name
 	Env    []string // the whole environment
 	Log    string   // file that takes its output, appended to
 	Health string   // URL that answers 200 when it is ready
@@ -143,8 +144,8 @@ func (p *Process) launch() error {
 	if err != nil {
 		return fmt.Errorf("%s: log file: %w", p.Name, err)
 	}
-	defer func() { _ = out.Close() }() // the child has its own descriptor
-	cmd := exec.Command(p.Path)        //nolint:noctx // it outlives every request context; Stop ends it
+	defer func() { _ = out.Close() }()     // the child has its own descriptor
+	cmd := exec.Command(p.Path, p.Args...) //nolint:noctx,gosec // it outlives every request context, Stop ends it; what runs is the caller's choice
 	cmd.Env, cmd.Stdout, cmd.Stderr = p.Env, out, out
 	cmd.SysProcAttr = childAttributes()
 	p.mu.Lock()
