@@ -51,7 +51,7 @@ func binDir(t *testing.T) string {
 // newLayout makes the folders of a deployment that goes away with the test, unless it fails.
 func newLayout(t *testing.T) local.Layout {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "tidegate-acceptance-")
+	dir, err := os.MkdirTemp("", "tidegate-acceptance-") //nolint:usetesting // a failed test keeps it, to be looked at
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,9 +32,9 @@ func TestWhatIsWrongIsSaidInOneLineAndNothingIsStarted(t *testing.T) {
 		"a member that is none": {
 			spoil: func(t *testing.T, l local.Layout) {
 				t.Helper()
-				replace(t, provider(l), "  default: reject", "  defualt: reject")
+				replace(t, provider(l), "  default: reject", "  defolt: reject")
 			},
-			want: []string{"provider.yaml:46: approve.defualt: "},
+			want: []string{"provider.yaml:46: approve.defolt: "},
 		},
 		"a rule with a variable that does not exist": {
 			spoil: func(t *testing.T, l local.Layout) {

@@ -66,12 +66,13 @@ func seedOf(seed uint64) [32]byte {
 // Take copies the regular files of a folder, with their folders, into dir. Hidden ones and those that look unfinished are
 // left out: they are never published.
 func Take(from, dir string) ([]File, error) {
+	root, err := os.OpenRoot(from)
+	if err != nil {
+		return nil, fmt.Errorf("FILES: %w", err)
+	}
+	defer func() { _ = root.Close() }()
 	var out []File
-	err := filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(from, path)
+	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -84,12 +85,12 @@ func Take(from, dir string) ([]File, error) {
 		if !entry.Type().IsRegular() {
 			return nil
 		}
-		src, err := os.Open(path)
+		src, err := root.Open(name)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = src.Close() }()
-		file, err := Write(dir, filepath.ToSlash(name), src)
+		file, err := Write(dir, name, src)
 		if err != nil {
 			return err
 		}

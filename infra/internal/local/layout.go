@@ -93,7 +93,7 @@ func (l Layout) InternalURL() string { return l.url(portInternal) }
 // SandboxURL is the sandbox dataspace.
 func (l Layout) SandboxURL() string { return l.url(portSandbox) }
 
-// PublicURL, SignalingURL and MetricsURL are the gateway's other listeners.
+// PublicURL is where other participants call the gateway.
 func (l Layout) PublicURL() string { return l.url(portPublic) }
 
 // SignalingURL is where control planes call the gateway.
