@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/gateway"
 	"github.com/tidegate/tidegate/dps-gateway/internal/redistest"
+	"github.com/tidegate/tidegate/dps-gateway/openapi"
 	"github.com/tidegate/tidegate/shared/auth"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
@@ -313,22 +315,18 @@ func (r *running) signal(pc, rest string, msg map[string]any) dps.StatusMessage 
 	if err != nil {
 		r.w.tb.Fatal(err)
 	}
-	res, err := r.hc.Post("http://"+r.signaling+"/participants/"+pc+"/dataflows/"+rest, "application/json", bytes.NewReader(b))
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://"+r.signaling+"/participants/"+pc+"/dataflows/"+rest, bytes.NewReader(b))
 	if err != nil {
 		r.w.tb.Fatal(err)
 	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		r.w.tb.Fatal(err)
-	}
-	if res.StatusCode != http.StatusOK {
-		r.w.tb.Fatalf("%s: %d %s", rest, res.StatusCode, body)
+	a := r.do(req)
+	if a.code != http.StatusOK {
+		r.w.tb.Fatalf("%s: %d %s", rest, a.code, a.body)
 	}
 	var st dps.StatusMessage
-	if len(body) > 0 {
-		if err := json.Unmarshal(body, &st); err != nil {
-			r.w.tb.Fatalf("%s: %v: %s", rest, err, body)
+	if len(a.body) > 0 {
+		if err := json.Unmarshal(a.body, &st); err != nil {
+			r.w.tb.Fatalf("%s: %v: %s", rest, err, a.body)
 		}
 	}
 	return st
@@ -367,7 +365,30 @@ func (r *running) do(req *http.Request) answer {
 	if err != nil {
 		r.w.tb.Fatalf("%s %s: %d: body: %v", req.Method, req.URL.Path, res.StatusCode, err)
 	}
+	r.documented(req, res.StatusCode)
 	return answer{res.StatusCode, res.Header, body}
+}
+
+// documented fails if an answer of a listener is none that its description names. Requests for what there is no operation, and
+// refusals that come before a route is looked for, are not described.
+func (r *running) documented(req *http.Request, code int) {
+	r.w.tb.Helper()
+	name := map[string]string{r.signaling: "signaling", r.public: "public", r.internal: "internal"}[req.URL.Host]
+	ops, err := openapi.Operations(name)
+	if err != nil {
+		r.w.tb.Fatal(err)
+	}
+	for _, o := range ops {
+		if o.Match(req.Method, req.URL.EscapedPath()) {
+			if !slices.Contains(o.Statuses, code) {
+				r.w.tb.Errorf("%s.yaml does not say that %s %s may answer %d", name, o.Method, o.Path, code)
+			}
+			return
+		}
+	}
+	if code != http.StatusNotFound && code != http.StatusUnauthorized {
+		r.w.tb.Errorf("%s.yaml has no %s %s, which answered %d", name, req.Method, req.URL.Path, code)
+	}
 }
 
 func (r *running) get(g grant, headers ...string) answer {

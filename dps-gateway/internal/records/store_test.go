@@ -30,7 +30,7 @@ func dataset(id string, withdrawn bool) []byte {
 }
 
 func TestAWriteIsConditional(t *testing.T) {
-	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
+	each(t, func(t *testing.T, rdb redis.UniversalClient) {
 		s, ctx := records.New(rdb, time.Hour), t.Context()
 		put := func(cond records.Condition) (string, error) {
 			return s.Put(ctx, "pc", gatewayapi.KindDelivery, "d", delivery("d", false), cond)
@@ -83,7 +83,7 @@ func TestAWriteIsConditional(t *testing.T) {
 }
 
 func TestOfManyWritersOneWins(t *testing.T) {
-	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
+	each(t, func(t *testing.T, rdb redis.UniversalClient) {
 		s, ctx := records.New(rdb, time.Hour), t.Context()
 		var won atomic.Int32
 		var all sync.WaitGroup
@@ -105,7 +105,7 @@ func TestOfManyWritersOneWins(t *testing.T) {
 }
 
 func TestAListingPagesThroughAllAndOnlyTheTenants(t *testing.T) {
-	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
+	each(t, func(t *testing.T, rdb redis.UniversalClient) {
 		s, ctx := records.New(rdb, time.Hour), t.Context()
 		want := map[string]bool{}
 		for i := range 137 {
@@ -187,7 +187,7 @@ func TestAPageOfLargeRecordsIsBounded(t *testing.T) {
 }
 
 func TestADeliveryThatIsDoneEndsAfterTheRetention(t *testing.T) {
-	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
+	each(t, func(t *testing.T, rdb redis.UniversalClient) {
 		s, ctx := records.New(rdb, time.Millisecond), t.Context()
 		put := func(id string, done bool) {
 			t.Helper()
@@ -220,7 +220,7 @@ func TestADeliveryThatIsDoneEndsAfterTheRetention(t *testing.T) {
 }
 
 func TestAWithdrawalIsToldToAllGateways(t *testing.T) {
-	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
+	each(t, func(t *testing.T, rdb redis.UniversalClient) {
 		s, ctx := records.New(rdb, time.Hour), t.Context()
 		sub := rdb.Subscribe(ctx, keys.Changes(keys.Shard("pc")))
 		defer sub.Close()
@@ -345,4 +345,12 @@ func FuzzPut(f *testing.F) {
 			t.Errorf("%v: %s", err, rec.Doc)
 		}
 	})
+}
+
+// each runs a test on every kind of Redis.
+func each(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)) {
+	t.Helper()
+	for name, open := range redistest.Kinds() {
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+	}
 }
