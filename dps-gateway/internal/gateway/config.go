@@ -18,6 +18,7 @@ type Config struct {
 	PublicAddr    string `env:"PUBLIC_ADDR" envDefault:":8283"`    // for other participants
 	InternalAddr  string `env:"INTERNAL_ADDR" envDefault:":8284"`  // for functions, the broker, operators
 	MetricsAddr   string `env:"METRICS_ADDR" envDefault:":9090"`   // health and metrics, without authentication
+	PPROF         bool   `env:"PPROF" envDefault:"false"`          // profiles of the process too, at METRICS_ADDR: for whom that address is not open to all
 
 	SignalingURL string `env:"SIGNALING_URL,required" expect:"the URL at which control planes reach the signaling listener"`
 	PublicURL    string `env:"PUBLIC_URL,required" expect:"the URL at which other participants reach the public listener"`

@@ -182,6 +182,9 @@ func (g *Gateway) assemble(f files) {
 	probes.HandleFunc("GET /healthz", g.health.live)
 	probes.HandleFunc("GET /readyz", g.health.ready)
 	probes.Handle("GET /metrics", m.Handler())
+	if cfg.PPROF {
+		profiles(probes)
+	}
 	g.listeners[3].server = newServer(probes, log)
 }
 
