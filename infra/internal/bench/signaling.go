@@ -1,0 +1,269 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidegate/tidegate/shared/gatewayapi"
+)
+
+const (
+	signalsPerFlow = 3 // start, status, terminate
+	eventsPerFlow  = 2 // started, terminated
+	drainTime      = 2 * time.Minute
+	warmUpFlows    = 200
+)
+
+// The bars: flows per second on two idle cores at 1 and 64 connections.
+var flowBars = map[int]float64{1: 1600, 64: 4000}
+
+// signaling is part a: flows of eight tenants, each call with a token of its own, each flow's events delivered to the broker.
+func signaling(ctx context.Context, b *bench) (*Part, error) {
+	w, err := newWorld(ctx, b, "signaling")
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	s := &signaler{world: w}
+	for i := range tenants {
+		d, err := w.publish(ctx, tenantID(i), "dataset", 1024)
+		if err != nil {
+			return nil, err
+		}
+		if err := w.approve(ctx, tenantID(i), agreement, d); err != nil {
+			return nil, err
+		}
+		s.datasets = append(s.datasets, d)
+	}
+	alone, err := newRedisAlone(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	defer alone.close()
+	p := &Part{}
+	p.remark("Redis: append-only file on, appendfsync everysec. Redis alone: the same script calls with the same arguments, sent as fast as they are answered.")
+	p.remark("Round trips to Redis: start %d, status %d, terminate %d.", alone.trips[0], alone.trips[1], alone.trips[2])
+	p.remark("Each call has a token of its own, verified by the identity provider's keys. CPU times include the delivery of both events to the broker.")
+	for _, connections := range b.connection {
+		if err := s.measure(ctx, p, connections, alone); err != nil {
+			return nil, fmt.Errorf("%d connections: %w", connections, err)
+		}
+	}
+	return p.close(), w.crashed()
+}
+
+const agreement = "agreement-of-all"
+
+// signaler sends the signals of flows.
+type signaler struct {
+	*world
+
+	datasets []*gatewayapi.Dataset
+}
+
+func (s *signaler) measure(ctx context.Context, p *Part, connections int, alone *redisAlone) error {
+	at := plural(connections) + ": "
+	var bar *Bar
+	if limit, ok := flowBars[connections]; ok && !s.b.Short {
+		bar = atLeast(limit)
+	}
+	flows := p.figure(at+"gateway", "flows/s", bar)
+	redis := p.figure(at+"Redis alone", "flows/s", nil)
+	p50, p99 := p.figure(at+"a signal, p50", "ms", nil), p.figure(at+"a signal, p99", "ms", nil)
+	start99 := p.figure(at+"a start, p99", "ms", nil)
+	lag := p.figure(at+"last answer to last event", "ms", nil)
+	cpuGateway := p.figure(at+"CPU of the gateway", "ms/flow", nil)
+	cpuRedis := p.figure(at+"CPU of Redis", "ms/flow", nil)
+	cpuOwn := p.figure(at+"CPU of load and broker", "ms/flow", nil)
+
+	warm, err := s.run(ctx, connections, warmUpFlows, s.b.load)
+	if err != nil {
+		return err
+	}
+	n := min(s.b.maxFlows, max(warmUpFlows, int(1.5*warm.perSecond()*s.b.load.Seconds())))
+	for i := range s.b.Runs {
+		s.b.note("a) %s, run %d of %d", plural(connections), i+1, s.b.Runs)
+		profiled := func() error { return nil }
+		if i == 0 {
+			profiled = s.profile(ctx, fmt.Sprintf("signaling-%d", connections))
+		}
+		m, err := s.run(ctx, connections, n, s.b.load)
+		if err := errors.Join(err, profiled()); err != nil {
+			return err
+		}
+		flows.add(m.perSecond())
+		p50.add(percentile(m.all, 50))
+		p99.add(percentile(m.all, 99))
+		start99.add(percentile(m.starts, 99))
+		lag.add(ms(m.lag))
+		cpuGateway.add(ms(m.cpuGateway) / float64(m.flows))
+		cpuRedis.add(ms(m.cpuRedis) / float64(m.flows))
+		cpuOwn.add(ms(m.cpuOwn) / float64(m.flows))
+		r, err := alone.run(ctx, connections, s.b.load/2)
+		if err != nil {
+			return fmt.Errorf("redis alone: %w", err)
+		}
+		redis.add(r)
+	}
+	flows.beside(redis, "Redis alone")
+	return nil
+}
+
+// load is what one measurement gave.
+type load struct {
+	flows                        int
+	took                         time.Duration
+	all, starts                  []time.Duration // latencies, sorted
+	lag                          time.Duration   // from the last answer to the last event's delivery
+	cpuGateway, cpuRedis, cpuOwn time.Duration
+}
+
+func (l *load) perSecond() float64 { return float64(l.flows) / l.took.Seconds() }
+
+// run sends flows over so many connections until n are done or the time is over.
+func (s *signaler) run(ctx context.Context, connections, n int, limit time.Duration) (*load, error) {
+	requests, err := s.sign(n)
+	if err != nil {
+		return nil, err
+	}
+	conns := make([]*conn, connections)
+	for i := range conns {
+		if conns[i], err = dial(ctx, s.signaling); err != nil {
+			return nil, err
+		}
+		defer conns[i].close()
+	}
+	before, err := s.cpu()
+	if err != nil {
+		return nil, err
+	}
+	var (
+		events    = s.outside.events.Load()
+		next      atomic.Int64
+		all       sync.WaitGroup
+		latencies = make([][]time.Duration, connections)
+		faults    = make([]error, connections)
+		began     = time.Now()
+		until     = began.Add(limit)
+	)
+	for i, c := range conns {
+		all.Go(func() {
+			for time.Now().Before(until) && ctx.Err() == nil {
+				at := int(next.Add(1)) - 1
+				if at >= n {
+					return
+				}
+				for _, req := range requests[at] {
+					sent := time.Now()
+					if _, err := c.do(req); err != nil {
+						faults[i] = err
+						return
+					}
+					latencies[i] = append(latencies[i], time.Since(sent))
+				}
+			}
+		})
+	}
+	all.Wait()
+	l := &load{took: time.Since(began)}
+	if err := errors.Join(append(faults, context.Cause(ctx))...); err != nil {
+		return nil, err
+	}
+	for _, own := range latencies {
+		for at := 0; at < len(own); at += signalsPerFlow {
+			l.starts = append(l.starts, own[at])
+		}
+		l.all = append(l.all, own...)
+	}
+	l.flows = len(l.starts)
+	slices.Sort(l.all)
+	slices.Sort(l.starts)
+	if l.lag, err = s.drained(ctx, events+int64(eventsPerFlow*l.flows)); err != nil {
+		return nil, err
+	}
+	after, err := s.cpu()
+	l.cpuGateway, l.cpuRedis, l.cpuOwn = after[0]-before[0], after[1]-before[1], after[2]-before[2]
+	return l, err
+}
+
+func (s *signaler) cpu() (cpu [3]time.Duration, err error) {
+	if cpu[0], err = cpuOf(s.gateway.PID()); err != nil {
+		return cpu, err
+	}
+	cpu[1], err = cpuOf(s.redis.PID())
+	cpu[2] = ownCPU()
+	return cpu, err
+}
+
+// drained waits until the broker has every event, and returns how long that took.
+func (s *signaler) drained(ctx context.Context, events int64) (time.Duration, error) {
+	began := time.Now()
+	for s.outside.events.Load() < events {
+		if time.Since(began) > drainTime {
+			return 0, fmt.Errorf("%d events are not delivered after %v", events-s.outside.events.Load(), drainTime)
+		}
+		if err := sleep(ctx, 200*time.Microsecond); err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(began), nil
+}
+
+// sign makes the requests of n new flows beforehand: the identity provider is not what is measured.
+func (s *signaler) sign(n int) ([][signalsPerFlow][]byte, error) {
+	out := make([][signalsPerFlow][]byte, n)
+	first := s.flows
+	s.flows += int64(n)
+	var (
+		next   atomic.Int64
+		all    sync.WaitGroup
+		faults = make([]error, runtime.GOMAXPROCS(0))
+	)
+	for i := range faults {
+		all.Go(func() {
+			for faults[i] == nil {
+				at := int(next.Add(1)) - 1
+				if at >= n {
+					return
+				}
+				out[at], _, faults[i] = s.flow(int(first) + at)
+			}
+		})
+	}
+	all.Wait()
+	return out, errors.Join(faults...)
+}
+
+func flowID(n int64) string { return fmt.Sprintf("flow-%012d", n) }
+
+// flow makes the three requests of a flow, and says their tokens' ids.
+func (s *signaler) flow(n int) (requests [signalsPerFlow][]byte, ids [signalsPerFlow]string, err error) {
+	pc, id := tenantID(n), flowID(int64(n))
+	start, err := startMessage(pc, id, agreement, s.datasets[n%tenants].ID)
+	if err != nil {
+		return requests, ids, fmt.Errorf("message: %w", err)
+	}
+	base := "/participants/" + pc + "/dataflows/"
+	for i, r := range []struct {
+		method, path string
+		body         []byte
+	}{
+		{http.MethodPost, "start", start},
+		{http.MethodGet, id + "/status", nil},
+		{http.MethodPost, id + "/terminate", []byte(`{"messageId":"end-of-` + id + `","reason":"measured"}`)},
+	} {
+		token, tokenID, err := s.outside.token()
+		if err != nil {
+			return requests, ids, fmt.Errorf("token: %w", err)
+		}
+		requests[i], ids[i] = request(r.method, s.signaling, base+r.path, token, r.body), tokenID
+	}
+	return requests, ids, nil
+}
