@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -13,12 +14,15 @@ import (
 
 const (
 	maxSteps        = 8               // of one record in one go; more than any way through the states has
-	claimTime       = time.Minute     // how long a negotiation's start may take before another invocation looks for what became of it
-	searchTime      = 3 * time.Second // after a start that failed, before it is looked for whether it was one all the same
+	maxRaces        = 3               // how often a record that somebody else has changed meanwhile is read again
+	claimTime       = time.Minute     // how long a negotiation's start may take before it is looked for what became of it
+	searchTime      = 3 * time.Second // the same, after a start that failed at once
 	negotiationTime = time.Hour       // after which a negotiation that does not end is given up
+	stallTime       = time.Hour       // after which a transfer is given up of which nothing was heard
 	firstRetry      = 2 * time.Second
 	lastRetry       = time.Hour
-	agreementTries  = 3 // failures in a row after which an agreement is taken to be of no use any more
+	agreementTries  = 3    // failures in a row after which an agreement is taken to be of no use any more
+	maxReason       = 1000 // bytes of a reason in a record
 )
 
 // job is one supply record that is moved along.
@@ -36,6 +40,16 @@ type job struct {
 // advance moves one record along as far as it goes now. d is the dataset as the catalog offers it, nil if only the record is
 // known: then nothing new is begun.
 func (h *handler) advance(ctx context.Context, t *tenant.Tenant, i int, datasetID string, d *offering) error {
+	for range maxRaces {
+		err := h.advanceOnce(ctx, t, i, datasetID, d)
+		if !problem.Is(err, problem.Stale) {
+			return err
+		}
+	}
+	return nil // somebody else is at it, and takes the same steps
+}
+
+func (h *handler) advanceOnce(ctx context.Context, t *tenant.Tenant, i int, datasetID string, d *offering) error {
 	j := &job{handler: h, tenant: t, sub: t.Subscribe[i], index: i, dataset: d}
 	id := gatewayapi.SupplyID(j.sub.Name, datasetID)
 	rev, err := h.gateway.Get(ctx, t.ParticipantContextID, gatewayapi.KindSupply, id, &j.record)
@@ -54,9 +68,6 @@ func (h *handler) advance(ctx context.Context, t *tenant.Tenant, i int, datasetI
 	}
 	for range maxSteps {
 		more, err := j.step(ctx)
-		if problem.Is(err, problem.Stale) {
-			return nil // somebody else is at it, and will take the same steps
-		}
 		if err != nil || !more {
 			return err
 		}
@@ -76,7 +87,7 @@ func (j *job) step(ctx context.Context) (more bool, err error) {
 	case gatewayapi.SupplyTransferring:
 		return j.transferring(ctx)
 	case gatewayapi.SupplyDelivered:
-		if j.dataset == nil || !isNew(j.record, versionOf(j.dataset.Dataset)) {
+		if j.dataset == nil || !isNew(j.record, versionOf(j.dataset.Dataset), j.now()) {
 			return false, nil
 		}
 		return j.begin(ctx)
@@ -89,11 +100,24 @@ func (j *job) step(ctx context.Context) (more bool, err error) {
 	return false, problem.New(problem.Unprocessable, "supply %s is in state %q, which is none", j.record.ID, j.record.State)
 }
 
+// isNew tells whether the catalog offers a version that was not delivered. A version that was asked for when the provider sent
+// another one is new again after a while, a few times: a catalog may lag behind the bytes, but it may also be right by now.
+func isNew(s gatewayapi.Supply, version string, now time.Time) bool {
+	switch {
+	case version == s.DeliveredVersion:
+		return false
+	case version != s.Version:
+		return true
+	}
+	return isDigest(version) && s.Attempts > 0 && s.Attempts < agreementTries && !now.Before(s.NextAttempt)
+}
+
 // begin starts on a version of the dataset: with the agreement that there is, or with a negotiation.
 func (j *job) begin(ctx context.Context) (bool, error) {
 	if j.dataset == nil {
 		return false, nil
 	}
+	j.record.Name = j.dataset.name
 	if transferType(j.dataset.Dataset) == "" {
 		return false, j.fail(ctx, "the dataset has no distribution that can be pulled over HTTP")
 	}
@@ -101,7 +125,7 @@ func (j *job) begin(ctx context.Context) (bool, error) {
 	if j.record.Version != version {
 		j.record.Attempts = 0
 	}
-	j.record.Version, j.record.Name, j.record.Size = version, j.dataset.name, sizeOf(j.dataset.Dataset)
+	j.record.Version, j.record.Size = version, sizeOf(j.dataset.Dataset)
 	j.record.TransferProcessID = ""
 	j.record.Sequence++
 	if j.record.AgreementID != "" && j.record.Attempts < agreementTries {
@@ -129,14 +153,25 @@ func (j *job) save(ctx context.Context) error {
 
 // fail notes why the record can't go on, and when it is tried again: later each time.
 func (j *job) fail(ctx context.Context, reason string) error {
-	zerolog.Ctx(ctx).Info().Str("participant_context_id", j.tenant.ParticipantContextID).Str("dataset_id", j.record.DatasetID).
-		Str("was", string(j.record.State)).Str("reason", reason).Int("attempts", j.record.Attempts+1).Msg("supply failed; it will be tried again")
+	was := j.record.State
+	j.record.State = gatewayapi.SupplyFailed
+	j.putOff(reason)
+	if err := j.save(ctx); err != nil {
+		return err
+	}
+	zerolog.Ctx(ctx).Info().Str("participant_context_id", j.tenant.ParticipantContextID).Str("subscription", j.sub.Name).
+		Str("dataset_id", j.record.DatasetID).Str("was", string(was)).Str("reason", j.record.LastError).Int("attempts", j.record.Attempts).
+		Msg("supply failed; it will be tried again")
+	return nil
+}
+
+// putOff counts a failure and says when to try again.
+func (j *job) putOff(reason string) {
 	wait := lastRetry
 	if j.record.Attempts < 12 { // 2 s doubled 11 times is over an hour
 		wait = min(lastRetry, firstRetry<<j.record.Attempts)
 	}
-	j.record.State, j.record.LastError = gatewayapi.SupplyFailed, reason
+	j.record.LastError = strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
 	j.record.Attempts++
 	j.record.NextAttempt = j.now().UTC().Add(wait)
-	return j.save(ctx)
 }

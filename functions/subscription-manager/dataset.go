@@ -1,7 +1,6 @@
 package main
 
 import (
-	"path"
 	"strconv"
 	"strings"
 
@@ -20,6 +19,9 @@ const (
 	propertyModified    = "modified"
 )
 
+// maxVersion bounds a version that is no digest, in bytes.
+const maxVersion = 256
+
 func property(d *management.Dataset, name string) string {
 	switch v := d.Properties[name].(type) {
 	case string:
@@ -30,23 +32,22 @@ func property(d *management.Dataset, name string) string {
 	return ""
 }
 
-// versionOf tells versions of a dataset apart: its digest, or what a provider without one says of its version.
+// versionOf tells versions of a dataset apart: its digest in lower case, or what a provider without one says of its version.
 func versionOf(d *management.Dataset) string {
+	if v := strings.ToLower(property(d, propertySHA256)); isDigest(v) {
+		return v
+	}
 	for _, name := range []string{propertySHA256, propertyVersion, propertyModified} {
 		if v := property(d, name); v != "" {
-			return v
+			return strings.ToValidUTF8(v[:min(len(v), maxVersion)], "")
 		}
 	}
 	return "unversioned"
 }
 
-// digestOf is the SHA-256 that the provider promises; "" if it promises none.
-func digestOf(d *management.Dataset) string {
-	v := strings.ToLower(property(d, propertySHA256))
-	if len(v) != 64 || strings.Trim(v, "0123456789abcdef") != "" {
-		return ""
-	}
-	return v
+// isDigest tells whether a version is a SHA-256 in lower-case hex: the bytes can be held to it.
+func isDigest(v string) bool {
+	return len(v) == 64 && strings.Trim(v, "0123456789abcdef") == ""
 }
 
 // sizeOf is the size that the provider promises, in bytes; -1 if it promises none.
@@ -78,18 +79,4 @@ func transferType(d *management.Dataset) string {
 		}
 	}
 	return ""
-}
-
-// names says which dataset of a subscription has which name, so that two with the same name never overwrite each other.
-type names map[string]string
-
-// of returns the name of a dataset: its own, unless another dataset had it first; then its id goes into it.
-func (n names) of(d *management.Dataset) string {
-	name := nameOf(d)
-	if owner, taken := n[name]; taken && owner != d.ID {
-		ext := path.Ext(name)
-		name = strings.TrimSuffix(name, ext) + "~" + strings.ReplaceAll(d.ID, "/", "_") + ext
-	}
-	n[name] = d.ID
-	return name
 }

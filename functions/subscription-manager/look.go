@@ -2,23 +2,23 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/tidegate/tidegate/functions/rules"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/management"
+	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
 const (
-	atOnce       = 8                // datasets that are moved along at the same time
-	defaultEvery = 30 * time.Second // between two looks at a catalog, if the document says nothing
+	tenantsAtOnce = 8                // whose subscriptions are looked after at the same time
+	lookLimit     = 45 * time.Second // then what is still under way is given up: no control plane that hangs holds up the others
 )
 
 // offering is a dataset as the catalog offers it, and the name under which it is to be delivered.
@@ -28,122 +28,144 @@ type offering struct {
 	name string
 }
 
-// looks remembers when each catalog was looked at last: the schedule ticks for all tenants alike, each subscription has a
-// pace of its own. A new process knows nothing and looks at once.
-type looks struct {
-	mu   sync.Mutex
-	last map[string]time.Time
-}
-
-func newLooks() *looks { return &looks{last: map[string]time.Time{}} }
-
-// due tells whether it is time, and if so notes it.
-func (l *looks) due(key string, every time.Duration, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if last, ok := l.last[key]; ok && now.Sub(last) < every {
-		return false
-	}
-	l.last[key] = now
-	return true
-}
-
-// lookAll looks at every subscription that is due. One that fails does not keep it from the others, and is no reason for the
+// lookAll looks at every subscription that is due: the tenants at the same time, the subscriptions of one tenant one after the
+// other, the one that has waited longest first. One that fails does not keep it from the others, and is no reason for the
 // broker to try again: the next tick does.
 func (h *handler) lookAll(ctx context.Context) {
+	var work errgroup.Group
+	work.SetLimit(tenantsAtOnce)
 	for _, t := range h.tenants.All() {
-		for i, s := range t.Subscribe {
-			every := time.Duration(s.Every)
-			if every <= 0 {
-				every = defaultEvery
-			}
-			if !h.looks.due(t.ParticipantContextID+"\n"+s.Name, every, h.now()) {
-				continue
-			}
-			if err := h.look(ctx, t, i); err != nil {
-				zerolog.Ctx(ctx).Warn().Err(err).Str("participant_context_id", t.ParticipantContextID).Str("subscription", s.Name).
-					Msg("the subscription could not be looked after completely")
-			}
+		if len(t.Subscribe) == 0 {
+			continue
 		}
-	}
-}
-
-// look compares a catalog with what was delivered, and moves along what is due: new datasets, new versions, and whatever is
-// under way.
-func (h *handler) look(ctx context.Context, t *tenant.Tenant, i int) error {
-	s := t.Subscribe[i]
-	selection, err := rules.CompileSelection(s, i)
-	if err != nil {
-		return err
-	}
-	cp, err := h.controlPlane(t)
-	if err != nil {
-		return err
-	}
-	known, err := h.supplies(ctx, t, s)
-	if err != nil {
-		return err
-	}
-	taken := names{}
-	for _, r := range known {
-		taken[r.Name] = r.DatasetID
-	}
-	var (
-		work errgroup.Group
-		mu   sync.Mutex
-		errs []error
-	)
-	work.SetLimit(atOnce)
-	move := func(datasetID string, o *offering) {
 		work.Go(func() error {
-			if err := h.advance(ctx, t, i, datasetID, o); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				errs = append(errs, fmt.Errorf("dataset %s: %w", datasetID, err))
+			order := make([]int, len(t.Subscribe))
+			for i := range order {
+				order[i] = i
+			}
+			slices.SortStableFunc(order, func(a, b int) int {
+				return h.pace.seen(paceKey(t, a)).Compare(h.pace.seen(paceKey(t, b)))
+			})
+			for _, i := range order {
+				if ctx.Err() == nil {
+					h.lookIfDue(ctx, t, i)
+				}
 			}
 			return nil
 		})
 	}
-	for d, err := range cp.Catalog(ctx, s.CounterParty, management.Query{}) {
-		if err != nil {
-			errs = append(errs, err)
-			break
-		}
-		wanted, err := selection.Wants(assetOf(d), h.now())
-		if err != nil {
-			errs = append(errs, fmt.Errorf("filter on dataset %s: %w", d.ID, err))
-			continue
-		}
-		if !wanted { // what is under way for it ends all the same, below
-			continue
-		}
-		record, have := known[d.ID]
-		delete(known, d.ID)
-		if h.due(record, have, versionOf(d)) {
-			move(d.ID, &offering{Dataset: d, name: taken.of(d)})
-		}
-	}
-	for id, record := range known { // no longer wanted or in the catalog, or the catalog could not be read to its end
-		if underWay(record.State) {
-			move(id, nil)
-		}
-	}
-	_ = work.Wait() // the faults are in errs
-	return errors.Join(errs...)
+	_ = work.Wait() // each has logged its own fault
 }
 
-// supplies reads the records of a subscription, by dataset.
-func (h *handler) supplies(ctx context.Context, t *tenant.Tenant, s tenant.Subscription) (map[string]gatewayapi.Supply, error) {
+func paceKey(t *tenant.Tenant, i int) string {
+	return t.ParticipantContextID + "\n" + t.Subscribe[i].Name
+}
+
+func (h *handler) lookIfDue(ctx context.Context, t *tenant.Tenant, i int) {
+	s := t.Subscribe[i]
+	key, every := paceKey(t, i), time.Duration(s.Every)
+	what := h.pace.begin(key, every, h.now())
+	if what == nothing {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	err := h.look(ctx, t, i, what)
+	h.pace.end(key, what, every, err == nil)
+	if err != nil {
+		zerolog.Ctx(ctx).Warn().Err(err).Str("participant_context_id", t.ParticipantContextID).Str("subscription", s.Name).
+			Msg("the subscription could not be looked after completely")
+	}
+}
+
+// look moves along what is due: whatever is under way or to be tried again, and, if the catalog is to be looked at, new
+// datasets and new versions.
+func (h *handler) look(ctx context.Context, t *tenant.Tenant, i int, what look) error {
+	s := t.Subscribe[i]
+	cp, err := h.controlPlane(t)
+	if err != nil {
+		return err
+	}
+	all, err := h.supplies(ctx, t)
+	if err != nil {
+		return err
+	}
+	m := newMoves(h, t, i)
 	known := map[string]gatewayapi.Supply{}
-	for r, err := range gatewayapi.List[gatewayapi.Supply](ctx, h.gateway, t.ParticipantContextID, gatewayapi.KindSupply) {
-		if err != nil {
-			return nil, err
-		}
+	for _, r := range all {
 		if r.Subscription == s.Name {
 			known[r.DatasetID] = r
 		}
 	}
-	return known, nil
+	taken := newNames()
+	taken.claim(t, all)
+	if what == catalog {
+		h.lookAtCatalog(ctx, m, cp, known, taken)
+	}
+	for id, r := range known { // not in the catalog, not wanted any more, or not looked at
+		switch {
+		case underWay(r.State):
+			m.move(ctx, id, nil)
+		case what == records && r.State == gatewayapi.SupplyFailed && !h.now().Before(r.NextAttempt):
+			m.again(ctx, cp, r)
+		}
+	}
+	return m.wait()
+}
+
+// lookAtCatalog moves along what the catalog offers, and takes it out of known. Names are given in the order of the datasets'
+// ids, so that two that look at the same catalog give the same.
+func (h *handler) lookAtCatalog(ctx context.Context, m *moves, cp controlPlane, known map[string]gatewayapi.Supply, taken *names) {
+	s := m.tenant.Subscribe[m.index]
+	selection, err := h.selections.of(m.tenant, m.index)
+	if err != nil {
+		m.fault(err)
+		return
+	}
+	sink, ok := m.tenant.Sink(s.Sink)
+	if !ok {
+		m.fault(problem.New(problem.Unprocessable, "the tenant's document has no sink %s", s.Sink))
+		return
+	}
+	var offers []*management.Dataset
+	for d, err := range cp.Catalog(ctx, s.CounterParty, management.Query{}) {
+		if err != nil {
+			m.fault(err) // what was read of it counts
+			break
+		}
+		offers = append(offers, d)
+	}
+	slices.SortStableFunc(offers, func(a, b *management.Dataset) int { return strings.Compare(a.ID, b.ID) })
+	offers = slices.CompactFunc(offers, func(a, b *management.Dataset) bool { return a.ID == b.ID }) // named twice: the first counts
+	for _, d := range offers {
+		if d.ID == "" {
+			continue
+		}
+		wanted, err := selection.Wants(assetOf(d), h.now())
+		if err != nil {
+			m.fault(fmt.Errorf("filter on dataset %s: %w", d.ID, err))
+		}
+		if !wanted { // what is under way for it ends all the same
+			continue
+		}
+		r, have := known[d.ID]
+		if h.due(r, have, versionOf(d)) {
+			delete(known, d.ID)
+			m.move(ctx, d.ID, &offering{Dataset: d, name: taken.of(sink, d, gatewayapi.SupplyID(s.Name, d.ID), r.Name)})
+		}
+	}
+}
+
+// supplies reads the records of a tenant.
+func (h *handler) supplies(ctx context.Context, t *tenant.Tenant) ([]gatewayapi.Supply, error) {
+	var all []gatewayapi.Supply
+	for r, err := range gatewayapi.List[gatewayapi.Supply](ctx, h.gateway, t.ParticipantContextID, gatewayapi.KindSupply) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
 }
 
 // due tells from a record, as it was listed, whether there may be something to do.
@@ -152,16 +174,11 @@ func (h *handler) due(s gatewayapi.Supply, have bool, version string) bool {
 	case !have, underWay(s.State):
 		return true
 	case s.State == gatewayapi.SupplyDelivered:
-		return isNew(s, version)
+		return isNew(s, version, h.now())
 	}
 	return !h.now().Before(s.NextAttempt)
 }
 
 func underWay(s gatewayapi.SupplyState) bool {
 	return s == gatewayapi.SupplyNegotiating || s == gatewayapi.SupplyAgreed || s == gatewayapi.SupplyTransferring
-}
-
-// isNew tells whether the catalog offers a version that was neither delivered nor is what the record is about.
-func isNew(s gatewayapi.Supply, version string) bool {
-	return version != s.Version && version != s.DeliveredVersion
 }

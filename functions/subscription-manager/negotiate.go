@@ -12,11 +12,15 @@ import (
 	"github.com/tidegate/tidegate/shared/problem"
 )
 
-// maxLooked bounds how many of the newest negotiations are looked through for one whose start was not noted.
-const maxLooked = 200
+// The bounds of a search for a negotiation whose start was not noted.
+const (
+	maxLooked  = 5000 // of the newest negotiations with the counterparty
+	searchPage = 250
+	clockSlack = 30 * time.Second // by which the control plane's clock may be behind ours
+)
 
 // negotiate claims the record, starts a negotiation and notes its id. Between the two writes the record says "negotiating"
-// without an id: whoever finds it so after claimTime looks for the negotiation before another is begun.
+// without an id: whoever finds it so after NextAttempt looks for the negotiation before another is begun.
 func (j *job) negotiate(ctx context.Context) (bool, error) {
 	offer, err := j.offer()
 	if err != nil {
@@ -32,32 +36,40 @@ func (j *job) negotiate(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	id, err := j.cp.StartNegotiation(ctx, j.sub.CounterParty, offer)
-	if err != nil {
-		if k := problem.KindOf(err); !k.Temporary() { // refused for sure: no need to look for it
-			return false, j.fail(ctx, "the negotiation was refused: "+err.Error())
-		}
-		// It may have been accepted all the same.
-		j.record.NextAttempt = j.now().UTC().Add(searchTime)
-		j.record.LastError = err.Error()
-		return false, errors.Join(err, j.save(ctx))
+	kind := problem.KindOf(err)
+	if err != nil && !kind.Temporary() { // refused for sure: no need to look for it
+		return false, j.fail(ctx, "the negotiation was refused: "+err.Error())
 	}
-	return false, j.initiated(ctx, id)
+	if err == nil {
+		err = j.initiated(ctx, id)
+	}
+	if err == nil || problem.Is(err, problem.Stale) {
+		return false, err
+	}
+	// It may have been accepted all the same, or it was and is not noted. A request that timed out may even be taken later than
+	// now, so that one gets its whole time.
+	j.record.NegotiationID = ""
+	if kind != problem.Timeout {
+		j.record.NextAttempt = j.now().UTC().Add(searchTime)
+	}
+	j.record.LastError = err.Error()[:min(len(err.Error()), maxReason)]
+	return false, errors.Join(err, j.save(ctx))
 }
 
-// initiated notes the id of the negotiation and tells of it.
+// initiated tells of a negotiation and notes its id.
 func (j *job) initiated(ctx context.Context, id string) error {
-	j.record.NegotiationID = id
-	if err := j.save(ctx); err != nil {
+	if err := j.tell(ctx, j.tenant, catalogue.NegotiationInitiated, id, catalogue.Negotiation{
+		NegotiationID: id, CounterPartyID: j.sub.CounterParty.ID, CounterPartyAddress: j.sub.CounterParty.Address, DatasetID: j.record.DatasetID,
+	}); err != nil {
 		return err
 	}
-	return j.tell(ctx, j.tenant, catalogue.NegotiationInitiated, id, catalogue.Negotiation{
-		NegotiationID: id, CounterPartyID: j.sub.CounterParty.ID, CounterPartyAddress: j.sub.CounterParty.Address, DatasetID: j.record.DatasetID,
-	})
+	j.record.NegotiationID = id
+	return j.save(ctx)
 }
 
 // offer returns the first offer of the dataset that the subscription accepts.
 func (j *job) offer() (*management.Offer, error) {
-	selection, err := rules.CompileSelection(j.sub, j.index)
+	selection, err := j.selections.of(j.tenant, j.index)
 	if err != nil {
 		return nil, err
 	}
@@ -88,16 +100,30 @@ func (j *job) negotiating(ctx context.Context) (bool, error) {
 	case n.State == "FINALIZED" && n.ContractAgreementID != "":
 		j.record.State, j.record.AgreementID = gatewayapi.SupplyAgreed, n.ContractAgreementID
 		return true, j.save(ctx)
-	case n.State == "TERMINATED":
+	case ended(n):
 		reason := "the negotiation was terminated"
 		if n.ErrorDetail != "" {
 			reason += ": " + n.ErrorDetail
 		}
 		return false, j.fail(ctx, reason)
-	case j.now().Sub(time.UnixMilli(n.CreatedAt)) > negotiationTime:
-		return false, j.fail(ctx, "the negotiation did not end; its state is "+n.State)
+	case j.now().Sub(j.record.ClaimedAt) > negotiationTime:
+		return false, j.giveUpNegotiation(ctx, n)
 	}
 	return false, nil
+}
+
+// ended tells whether a negotiation came to nothing. EDC-V leaves what was terminated by command in TERMINATING.
+func ended(n *management.Negotiation) bool {
+	return n.State == "TERMINATED" || n.State == "TERMINATING"
+}
+
+// giveUpNegotiation terminates a negotiation that does not end, so that it can't be concluded beside the next one.
+func (j *job) giveUpNegotiation(ctx context.Context, n *management.Negotiation) error {
+	err := j.cp.TerminateNegotiation(ctx, n.ID, "it did not end in time")
+	if err != nil && !problem.Is(err, problem.NotFound) { // it may have been concluded just now: the next look tells
+		return problem.Wrap(problem.Unavailable, err, "negotiation %s does not end and could not be terminated", n.ID)
+	}
+	return j.fail(ctx, "the negotiation did not end; its state was "+n.State)
 }
 
 // recover finds out what became of a negotiation whose start was not noted: it adopts the newest one about this dataset that
@@ -106,28 +132,39 @@ func (j *job) recover(ctx context.Context) (bool, error) {
 	if j.now().Before(j.record.NextAttempt) {
 		return false, nil // whoever claimed it may be at it right now
 	}
-	looked := 0
-	query := management.Query{
-		Filter:    []management.Criterion{{OperandLeft: "counterPartyId", Operator: "=", OperandRight: j.sub.CounterParty.ID}},
-		SortField: "createdAt", Desc: true,
-	}
-	for n, err := range j.cp.QueryNegotiations(ctx, query) {
-		if err != nil {
-			return false, err
-		}
-		// A second of slack: the clocks of the control plane and of the gateway's callers differ.
-		if looked++; looked > maxLooked || time.UnixMilli(n.CreatedAt).Before(j.record.ClaimedAt.Add(-time.Second)) {
-			break
-		}
-		if n.Type == "CONSUMER" && n.AssetID == j.record.DatasetID {
-			return true, j.initiated(ctx, n.ID)
-		}
-	}
-	if j.dataset != nil {
+	id, err := j.search(ctx)
+	switch {
+	case err != nil:
+		return false, err
+	case id != "":
+		return true, j.initiated(ctx, id)
+	case j.dataset != nil:
 		return j.negotiate(ctx)
-	}
-	if j.now().Sub(j.record.ClaimedAt) > negotiationTime {
+	case j.now().Sub(j.record.ClaimedAt) > negotiationTime:
 		return false, j.fail(ctx, "the negotiation could not be started, and the dataset is not offered any more")
 	}
 	return false, nil
+}
+
+// search looks for the newest negotiation about the dataset that began after the claim; "" if there is none.
+func (j *job) search(ctx context.Context) (string, error) {
+	query := management.Query{
+		Filter:    []management.Criterion{{OperandLeft: "counterPartyId", Operator: "=", OperandRight: j.sub.CounterParty.ID}},
+		SortField: "createdAt", Desc: true, PageSize: searchPage,
+	}
+	looked := 0
+	for n, err := range j.cp.QueryNegotiations(ctx, query) {
+		if err != nil {
+			return "", err
+		}
+		began := time.UnixMilli(n.CreatedAt)
+		if looked++; looked > maxLooked || began.Before(j.record.ClaimedAt.Add(-clockSlack)) {
+			return "", nil
+		}
+		// One that came to nothing before the claim was another try.
+		if n.Type == "CONSUMER" && n.AssetID == j.record.DatasetID && (!ended(n) || !began.Before(j.record.ClaimedAt.Truncate(time.Millisecond))) {
+			return n.ID, nil
+		}
+	}
+	return "", nil
 }
