@@ -18,7 +18,7 @@ func run(ctx context.Context, log zerolog.Logger) error {
 	if err != nil {
 		return err
 	}
-	g, err := gateway.Open(cfg, log)
+	g, err := gateway.Open(ctx, cfg, log)
 	if err != nil {
 		return err
 	}

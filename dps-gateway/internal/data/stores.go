@@ -77,7 +77,7 @@ func (o *openStore) release() {
 	o.users--
 	o.used = time.Now()
 	if o.dropped && o.users == 0 {
-		_ = o.Store.Close() // nothing is written through it
+		_ = o.Close() // nothing is written through it
 	}
 }
 
@@ -88,7 +88,7 @@ func (s *stores) drop(o *openStore) {
 	}
 	o.dropped = true
 	if o.users == 0 {
-		_ = o.Store.Close()
+		_ = o.Close()
 	}
 }
 

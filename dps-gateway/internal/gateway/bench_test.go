@@ -10,10 +10,12 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -37,6 +39,7 @@ func BenchmarkLarge(b *testing.B) {
 	const size = 1 << 30
 	r, g := benchWorld(b, size)
 	get := func(b *testing.B, addr, path, token string) {
+		b.Helper()
 		b.SetBytes(size)
 		for b.Loop() {
 			c, br := dial(b, addr)
@@ -99,6 +102,7 @@ func dial(b *testing.B, addr string) (net.Conn, *bufio.Reader) {
 
 // load makes b.N requests over 64 connections.
 func load(b *testing.B, addr, path, token string) {
+	b.Helper()
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	var all sync.WaitGroup
@@ -142,4 +146,40 @@ func one(c net.Conn, br *bufio.Reader, path, token string, size int64) error {
 	}
 	_, err = io.CopyN(io.Discard, br, size)
 	return err
+}
+
+// BenchmarkCut measures from the answer to a suspend on one gateway to the end of an open stream on another.
+func BenchmarkCut(b *testing.B) {
+	rdb, _ := redistest.Server(b, "--appendonly", "yes")
+	w := newWorldOn(b, rdb, "redis://"+rdb.(*redis.Client).Options().Addr+"/0")
+	one, two := w.start(nil), w.start(nil)
+	f, err := os.Create(w.path("buckets/provider/object"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(1 << 40); err != nil { // sparse: it never ends by itself
+		b.Fatal(err)
+	}
+	d := one.register("provider", "object", strings.Repeat("ab", 32))
+	var took []time.Duration
+	for b.Loop() {
+		g := one.startFlow("provider", d)
+		res, err := two.hc.Do(two.request(http.MethodGet, g))
+		if err != nil {
+			b.Fatal(err)
+		}
+		ended := make(chan time.Time, 1)
+		go func() {
+			_, _ = io.Copy(io.Discard, res.Body)
+			ended <- time.Now()
+		}()
+		one.signal("provider", g.flow+"/suspend", map[string]any{"messageId": "s"})
+		answered := time.Now()
+		took = append(took, max((<-ended).Sub(answered), 0))
+		res.Body.Close()
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
 }

@@ -63,7 +63,10 @@ func (c *Config) Validate() error {
 		}
 	}
 	for _, v := range []setting[string]{
-		{"SIGNALING_URL", c.SignalingURL}, {"PUBLIC_URL", c.PublicURL}, {"K_SINK", c.Sink}, {"APPROVER_URL", c.ApproverURL},
+		{"SIGNALING_URL", c.SignalingURL},
+		{"PUBLIC_URL", c.PublicURL},
+		{"K_SINK", c.Sink},
+		{"APPROVER_URL", c.ApproverURL},
 		{"DATA_SERVER_URL", c.DataServerURL},
 	} {
 		if !isHTTP(v.value) {
@@ -77,8 +80,13 @@ func (c *Config) Validate() error {
 		fault("REDIS_URL", "is no URL of a Redis: redis://[user:password@]host:port/db is expected") // the value may hold a password
 	}
 	for _, v := range []setting[time.Duration]{
-		{"TOKEN_TTL", c.TokenTTL}, {"DECISION_WAIT", c.DecisionWait}, {"DATA_WAIT", c.DataWait}, {"STALL_TIME", c.StallTime},
-		{"EVENT_WAIT", c.EventWait}, {"RETENTION", c.Retention}, {"TENANTS_EVERY", c.TenantsEvery},
+		{"TOKEN_TTL", c.TokenTTL},
+		{"DECISION_WAIT", c.DecisionWait},
+		{"DATA_WAIT", c.DataWait},
+		{"STALL_TIME", c.StallTime},
+		{"EVENT_WAIT", c.EventWait},
+		{"RETENTION", c.Retention},
+		{"TENANTS_EVERY", c.TenantsEvery},
 	} {
 		if v.value <= 0 {
 			fault(v.name, "%v is out of range: more than 0s is expected", v.value)
@@ -88,7 +96,8 @@ func (c *Config) Validate() error {
 		fault("DRAIN_TIME", "%v is out of range: 0s or more is expected", c.DrainTime)
 	}
 	for _, v := range []setting[int64]{
-		{"TENANT_CONCURRENT_STREAMS", int64(c.MaxStreams)}, {"TENANT_REQUESTS_PER_SECOND", int64(c.MaxRequestsPerSecond)},
+		{"TENANT_CONCURRENT_STREAMS", int64(c.MaxStreams)},
+		{"TENANT_REQUESTS_PER_SECOND", int64(c.MaxRequestsPerSecond)},
 		{"TENANT_BYTES_PER_SECOND", c.MaxBytesPerSecond},
 	} {
 		if v.value < 0 {

@@ -129,14 +129,18 @@ func TestAFailureSaysWhichSideFailed(t *testing.T) {
 		"its back end is slow":         {status(504, ""), 504, "the provider's data server did not get the data in time", ""},
 		"it knows no such thing":       {status(404, ""), 404, "there is no such data", ""},
 		"it does not take the request": {status(400, ""), 400, "the provider's data server does not take this request", ""},
-		"it is too slow": {func(_ http.ResponseWriter, req *http.Request, _ *gatewayapi.DataRequest) { <-req.Context().Done() }, 504,
-			"the provider's data server did not answer in time", ""},
+		"it is too slow": {
+			func(_ http.ResponseWriter, req *http.Request, _ *gatewayapi.DataRequest) { <-req.Context().Done() }, 504,
+			"the provider's data server did not answer in time", "",
+		},
 		"it hangs up":         {func(http.ResponseWriter, *http.Request, *gatewayapi.DataRequest) { panic(http.ErrAbortHandler) }, 502, "the provider's data server can't be reached", ""},
 		"no reference at all": {refer(func(d *gatewayapi.DataReference) { *d = gatewayapi.DataReference{} }), 502, "the provider's data server answered with a reference that is none", ""},
 		"a bucket of nobody":  {refer(func(d *gatewayapi.DataReference) { d.Bucket = "etc" }), 502, "the provider's data server named a bucket that is none of the provider's", ""},
 		"a key outside":       {refer(func(d *gatewayapi.DataReference) { d.Key = "../../secrets/internal" }), 502, "the provider's data server named an object that is none", ""},
-		"an object that is gone": {refer(func(d *gatewayapi.DataReference) { d.Key = "gone" }), 503,
-			"the provider is replacing the data by another version", "1"},
+		"an object that is gone": {
+			refer(func(d *gatewayapi.DataReference) { d.Key = "gone" }), 503,
+			"the provider is replacing the data by another version", "1",
+		},
 		"another size": {refer(func(d *gatewayapi.DataReference) { d.Size++ }), 503, "the provider is replacing the data by another version", "1"},
 	} {
 		t.Run(name, func(t *testing.T) {

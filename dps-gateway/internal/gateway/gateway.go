@@ -55,14 +55,14 @@ type files struct {
 
 // Open reads the files, opens the addresses and puts the parts together. It connects to nothing. On an error, which joins all
 // faults, nothing is left open. Run must follow.
-func Open(cfg Config, log zerolog.Logger) (*Gateway, error) {
+func Open(ctx context.Context, cfg Config, log zerolog.Logger) (*Gateway, error) {
 	log = log.With().Str("program", "dps-gateway").Logger()
 	cfg.SignalingURL, cfg.PublicURL = strings.TrimRight(cfg.SignalingURL, "/"), strings.TrimRight(cfg.PublicURL, "/")
 	f, err := readFiles(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	listeners, err := openListeners(cfg)
+	listeners, err := openListeners(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func readFiles(cfg Config, log zerolog.Logger) (f files, err error) {
 	return f, errors.Join(faults...)
 }
 
-func openListeners(cfg Config) ([]*listener, error) {
+func openListeners(ctx context.Context, cfg Config) ([]*listener, error) {
 	var (
 		all    []*listener
 		faults []error
@@ -111,7 +111,7 @@ func openListeners(cfg Config) ([]*listener, error) {
 	for _, a := range []struct{ setting, addr string }{
 		{"SIGNALING_ADDR", cfg.SignalingAddr}, {"PUBLIC_ADDR", cfg.PublicAddr}, {"INTERNAL_ADDR", cfg.InternalAddr}, {"METRICS_ADDR", cfg.MetricsAddr},
 	} {
-		ln, err := listen(a.setting, a.addr)
+		ln, err := listen(ctx, a.setting, a.addr)
 		if err != nil {
 			faults = append(faults, err)
 			continue

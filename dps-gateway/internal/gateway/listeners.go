@@ -31,8 +31,8 @@ type listener struct {
 }
 
 // listen opens an address. What the operator must mend is said with the variable's name.
-func listen(setting, addr string) (net.Listener, error) {
-	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
+func listen(ctx context.Context, setting, addr string) (net.Listener, error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, problem.Field(setting, "%s is in use by another process", addr)
 	}

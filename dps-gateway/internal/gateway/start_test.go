@@ -79,7 +79,7 @@ func TestWhatCanNotStartSaysWhyAndLeavesNothingOpen(t *testing.T) {
 			cfg.SignalingAddr = free.Addr().String()
 			free.Close()
 			c.change(&cfg)
-			_, err = gateway.Open(cfg, zerolog.Nop())
+			_, err = gateway.Open(t.Context(), cfg, zerolog.Nop())
 			if err == nil {
 				t.Fatal("opened")
 			}

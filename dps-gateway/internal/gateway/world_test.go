@@ -194,7 +194,7 @@ func (w *world) start(change func(*gateway.Config)) *running {
 	if testing.Verbose() && os.Getenv("GATEWAY_LOG") != "" {
 		log = zerolog.New(os.Stderr)
 	}
-	g, err := gateway.Open(cfg, log)
+	g, err := gateway.Open(w.tb.Context(), cfg, log)
 	if err != nil {
 		w.tb.Fatal(err)
 	}

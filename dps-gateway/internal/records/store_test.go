@@ -31,6 +31,7 @@ func dataset(id string, withdrawn bool) []byte {
 
 func TestAWriteIsConditional(t *testing.T) {
 	each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		t.Helper()
 		s, ctx := records.New(rdb, time.Hour), t.Context()
 		put := func(cond records.Condition) (string, error) {
 			return s.Put(ctx, "pc", gatewayapi.KindDelivery, "d", delivery("d", false), cond)
@@ -84,6 +85,7 @@ func TestAWriteIsConditional(t *testing.T) {
 
 func TestOfManyWritersOneWins(t *testing.T) {
 	each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		t.Helper()
 		s, ctx := records.New(rdb, time.Hour), t.Context()
 		var won atomic.Int32
 		var all sync.WaitGroup
@@ -106,6 +108,7 @@ func TestOfManyWritersOneWins(t *testing.T) {
 
 func TestAListingPagesThroughAllAndOnlyTheTenants(t *testing.T) {
 	each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		t.Helper()
 		s, ctx := records.New(rdb, time.Hour), t.Context()
 		want := map[string]bool{}
 		for i := range 137 {
@@ -188,6 +191,7 @@ func TestAPageOfLargeRecordsIsBounded(t *testing.T) {
 
 func TestADeliveryThatIsDoneEndsAfterTheRetention(t *testing.T) {
 	each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		t.Helper()
 		s, ctx := records.New(rdb, time.Millisecond), t.Context()
 		put := func(id string, done bool) {
 			t.Helper()
@@ -221,6 +225,7 @@ func TestADeliveryThatIsDoneEndsAfterTheRetention(t *testing.T) {
 
 func TestAWithdrawalIsToldToAllGateways(t *testing.T) {
 	each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		t.Helper()
 		s, ctx := records.New(rdb, time.Hour), t.Context()
 		sub := rdb.Subscribe(ctx, keys.Changes(keys.Shard("pc")))
 		defer sub.Close()

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -121,10 +122,7 @@ func TestATokenForSomethingElseIsRefused(t *testing.T) {
 		"participant_context": "p", "data_flow": "f", "agreement": "a", "dataset": "d",
 	}
 	sign := func(change func(map[string]any)) string {
-		c := map[string]any{}
-		for k, v := range good {
-			c[k] = v
-		}
+		c := maps.Clone(good)
 		change(c)
 		text, err := s.Sign(c)
 		if err != nil {
