@@ -4,6 +4,7 @@ package redistest
 import (
 	"context"
 	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -40,36 +41,59 @@ func Mini(tb testing.TB) (redis.UniversalClient, *miniredis.Miniredis) {
 	return client(tb, m.Addr()), m
 }
 
-// Server returns a client of a fresh redis-server, started with the given further arguments, and its process. The test is
-// skipped where there is no redis-server.
+// Server returns a client of a fresh redis-server, started with the given further arguments, and its process. Where there is
+// no redis-server the test is skipped, but in CI it fails: there everything must have run.
 func Server(tb testing.TB, args ...string) (redis.UniversalClient, *exec.Cmd) {
 	tb.Helper()
 	bin, err := exec.LookPath("redis-server")
-	if err != nil {
-		tb.Skip("redis-server is not installed")
+	switch {
+	case err != nil && os.Getenv("CI") != "":
+		tb.Fatal("redis-server is not installed: make test-tools installs it")
+	case err != nil:
+		tb.Skip("redis-server is not installed: make test-tools installs it")
 	}
+	// A port that was free a moment ago may be taken by the time the server asks for it: then another one is tried.
+	for range 5 {
+		if c, cmd := tryServer(tb, bin, args); c != nil {
+			return c, cmd
+		}
+	}
+	tb.Fatal("redis-server does not start")
+	return nil, nil
+}
+
+// tryServer starts a server on a port that is free now; nil if it ends instead of answering.
+func tryServer(tb testing.TB, bin string, args []string) (redis.UniversalClient, *exec.Cmd) {
+	tb.Helper()
 	var lc net.ListenConfig
 	l, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener has one
+	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // a TCP listener has one
 	_ = l.Close()
-	args = append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--dir", tb.TempDir()}, args...)
+	args = append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", tb.TempDir()}, args...)
 	cmd := exec.Command(bin, args...) //nolint:gosec,noctx // ended by the cleanup below
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
 	tb.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		_ = cmd.Process.Kill() // it may have ended already
+		<-ended
 	})
-	c := client(tb, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	c := client(tb, net.JoinHostPort("127.0.0.1", port))
+	for deadline := time.Now().Add(20 * time.Second); ; {
 		if err := c.Ping(context.Background()).Err(); err == nil {
 			return c, cmd
 		} else if time.Now().After(deadline) {
 			tb.Fatalf("redis-server does not answer: %v", err)
+		}
+		select {
+		case <-ended:
+			return nil, nil
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }
