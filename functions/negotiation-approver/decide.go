@@ -4,13 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/functions/rules"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
-	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
@@ -18,10 +20,16 @@ import (
 // byRules is who decided when no person did.
 const byRules = "rules"
 
+// The bounds of what goes into a record from outside: an offer or a claim that is too long must not keep a decision from
+// being written.
+const (
+	maxReason = 2000     // bytes
+	maxInput  = 64 << 10 // bytes of what the rules saw; more than that is left out
+)
+
 // subject is what a decision is about.
 type subject struct {
 	negotiationID  string
-	agreementID    string
 	datasetID      string
 	counterPartyID string
 	address        string
@@ -34,30 +42,48 @@ type subject struct {
 // need claims that are not told yet and the tenant's mode can wait for them.
 func (h *handler) decide(ctx context.Context, t *tenant.Tenant, cp controlPlane, s subject) (*gatewayapi.Decision, error) {
 	pc := t.ParticipantContextID
-	var standing gatewayapi.Decision
-	_, err := h.gateway.Get(ctx, pc, gatewayapi.KindDecision, s.negotiationID, &standing)
-	if err == nil {
-		return &standing, nil
-	}
-	if !problem.Is(err, problem.NotFound) {
-		return nil, err
-	}
-	d, needsClaims, err := h.evaluate(ctx, t, cp, s)
-	if err != nil || d == nil {
-		return nil, err
-	}
-	if needsClaims && t.Approve.Mode == "watch" {
-		return nil, nil
-	}
-	d.ID = s.negotiationID
-	_, err = h.gateway.Put(ctx, pc, gatewayapi.KindDecision, d.ID, d, gatewayapi.IfAbsent())
-	if problem.Is(err, problem.Stale) { // somebody was faster
-		_, err = h.gateway.Get(ctx, pc, gatewayapi.KindDecision, d.ID, d)
-	}
+	stands, _, err := h.decision(ctx, pc, s.negotiationID)
 	if err != nil {
 		return nil, err
 	}
-	return d, nil
+	if stands != nil {
+		return h.settle(ctx, pc, stands)
+	}
+	d, needsClaims, err := h.evaluate(ctx, t, cp, s)
+	if err != nil || d == nil || (needsClaims && t.Approve.Mode == "watch") {
+		return nil, err
+	}
+	d.ID = s.negotiationID
+	return h.record(ctx, pc, d)
+}
+
+// decision reads a decision and its revision; nil if there is none.
+func (h *handler) decision(ctx context.Context, pc, id string) (*gatewayapi.Decision, string, error) {
+	var d gatewayapi.Decision
+	rev, err := h.gateway.Get(ctx, pc, gatewayapi.KindDecision, id, &d)
+	switch {
+	case problem.Is(err, problem.NotFound):
+		return nil, "", nil
+	case err != nil:
+		return nil, "", err
+	}
+	return &d, rev, nil
+}
+
+// record writes a decision, unless there is one, and returns the one that stands then.
+func (h *handler) record(ctx context.Context, pc string, d *gatewayapi.Decision) (*gatewayapi.Decision, error) {
+	_, err := h.gateway.Put(ctx, pc, gatewayapi.KindDecision, d.ID, d, gatewayapi.IfAbsent())
+	if err == nil {
+		return d, nil
+	}
+	if !problem.Is(err, problem.Stale) {
+		return nil, err
+	}
+	stands, _, err := h.decision(ctx, pc, d.ID) // somebody was faster
+	if err == nil && stands == nil {
+		err = problem.New(problem.Unavailable, "decision %s was removed while it was read", d.ID)
+	}
+	return stands, err
 }
 
 // evaluate makes a decision by the rules, and by a person's standing verdict where the rules leave it to one; nil if the
@@ -71,11 +97,43 @@ func (h *handler) evaluate(ctx context.Context, t *tenant.Tenant, cp controlPlan
 		}
 		return nil, false, err
 	}
+	in, err := h.input(ctx, t, cp, s, dataset)
+	if err != nil {
+		return nil, false, err
+	}
 	approval, err := h.approvals.of(t)
 	if err != nil {
 		return nil, false, err
 	}
-	in := rules.Input{
+	out := approval.Decide(*in)
+	d = &gatewayapi.Decision{
+		NegotiationID: s.negotiationID, DatasetID: s.datasetID, CounterPartyID: s.counterPartyID,
+		Verdict: out.Verdict, Rule: out.Rule, Reason: cut(out.Reason), By: byRules, Mode: t.Approve.Mode, DecidedAt: in.Now,
+	}
+	if d.Input, err = kept(in); err != nil {
+		return nil, false, err
+	}
+	if dataset.Withdrawn {
+		d.Verdict, d.Rule, d.Reason = gatewayapi.Rejected, rules.RuleDefault, "the dataset has been withdrawn"
+		return d, false, nil
+	}
+	if d.Verdict != gatewayapi.Review {
+		return d, false, nil
+	}
+	person, _, err := h.decision(ctx, pc, standingID(s.counterPartyID, s.datasetID))
+	if err != nil {
+		return nil, false, err
+	}
+	if person != nil {
+		decideAs(d, person)
+		return d, false, nil
+	}
+	return d, out.NeedsClaims, nil
+}
+
+// input collects what the rules see.
+func (h *handler) input(ctx context.Context, t *tenant.Tenant, cp controlPlane, s subject, dataset gatewayapi.Dataset) (*rules.Input, error) {
+	in := &rules.Input{
 		CounterParty: rules.CounterParty{ID: s.counterPartyID, Address: s.address},
 		Claims:       s.claims,
 		Asset:        rules.Asset{ID: dataset.ID, Name: dataset.Key, ContentType: dataset.ContentType, Size: dataset.Size, Properties: map[string]any{}},
@@ -85,70 +143,28 @@ func (h *handler) evaluate(ctx context.Context, t *tenant.Tenant, cp controlPlan
 	case err == nil:
 		in.Asset.Properties = asset.Properties
 	case !problem.Is(err, problem.NotFound):
-		return nil, false, err
+		return nil, err
 	}
 	if s.offer != nil {
 		in.Offer = *s.offer
 	} else {
 		in.Offer = offered(t, dataset)
 	}
-	out := approval.Decide(in)
-	d = &gatewayapi.Decision{
-		NegotiationID: s.negotiationID, AgreementID: s.agreementID, DatasetID: s.datasetID, CounterPartyID: s.counterPartyID,
-		Verdict: out.Verdict, Rule: out.Rule, Reason: out.Reason, By: byRules, Mode: t.Approve.Mode, DecidedAt: in.Now,
-	}
-	if d.Input, err = in.JSON(); err != nil {
-		return nil, false, err
-	}
-	if dataset.Withdrawn {
-		d.Verdict, d.Rule, d.Reason = gatewayapi.Rejected, rules.RuleDefault, "the dataset has been withdrawn"
-		return d, false, nil
-	}
-	if d.Verdict == gatewayapi.Review {
-		var person gatewayapi.Decision
-		_, err := h.gateway.Get(ctx, pc, gatewayapi.KindDecision, standingID(s.counterPartyID, s.datasetID), &person)
-		switch {
-		case err == nil:
-			d.Verdict, d.Rule, d.Reason, d.By = person.Verdict, person.Rule, person.Reason, person.By
-			return d, false, nil
-		case !problem.Is(err, problem.NotFound):
-			return nil, false, err
-		}
-	}
-	return d, out.NeedsClaims, nil
+	return in, nil
 }
 
-// bind writes the decision on an agreement: the negotiation's, or a new one now that the claims are told. nil if the dataset
-// is none of the tenant's.
-func (h *handler) bind(ctx context.Context, t *tenant.Tenant, cp controlPlane, n *management.Negotiation, claims map[string]any) (*gatewayapi.Decision, error) {
-	s := subject{negotiationID: n.ID, datasetID: n.AssetID, counterPartyID: n.CounterPartyID, address: n.CounterPartyAddress, claims: claims}
-	agreement, err := cp.NegotiationAgreement(ctx, n.ID)
-	if err != nil {
-		return nil, err
+// kept is the input as the record keeps it.
+func kept(in *rules.Input) (json.RawMessage, error) {
+	b, err := in.JSON()
+	if err == nil && len(b) > maxInput {
+		b = json.RawMessage(fmt.Sprintf(`{"omitted":"%d bytes"}`, len(b)))
 	}
-	if s.claims == nil {
-		s.claims = agreement.Claims
-	}
-	if s.claims == nil {
-		s.claims = map[string]any{} // nothing will be told later than this
-	}
-	s.agreementID = agreement.ID
-	offer := rules.NewOffer("", agreement.Policy)
-	s.offer = &offer
-	d, err := h.decide(ctx, t, cp, s)
-	if err != nil || d == nil {
-		return nil, err
-	}
-	bound := *d
-	bound.ID, bound.AgreementID = gatewayapi.AgreementRecordID(agreement.ID), agreement.ID
-	_, err = h.gateway.Put(ctx, t.ParticipantContextID, gatewayapi.KindDecision, bound.ID, &bound, gatewayapi.IfAbsent())
-	if problem.Is(err, problem.Stale) { // it is bound already; a person may have decided since
-		_, err = h.gateway.Get(ctx, t.ParticipantContextID, gatewayapi.KindDecision, bound.ID, &bound)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &bound, nil
+	return b, err
+}
+
+// cut bounds a reason, without breaking a character.
+func cut(reason string) string {
+	return strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
 }
 
 // offered is the offer that the tenant's document makes for a dataset: the control plane has checked that it is the one asked for.
@@ -179,5 +195,5 @@ func decided(pc string, d *gatewayapi.Decision) (*event.Event, error) {
 	return catalogue.New(name, pc, catalogue.NegotiationDecided, subject, catalogue.Decided{
 		NegotiationID: d.NegotiationID, AgreementID: d.AgreementID, DatasetID: d.DatasetID, CounterPartyID: d.CounterPartyID,
 		Verdict: string(d.Verdict), Rule: d.Rule, Reason: d.Reason, By: d.By,
-	}, string(d.Verdict), d.Rule, d.By)
+	}, d.AgreementID, string(d.Verdict), d.Rule, d.By)
 }

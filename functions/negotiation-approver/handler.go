@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/eventing/catalogue"
+	"github.com/tidegate/tidegate/functions/controlplanes"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/problem"
@@ -31,10 +33,13 @@ type controlPlane interface {
 }
 
 // handler decides on negotiations. A decision is a record that is written once, under the negotiation's id, by whoever comes
-// first (If-None-Match: *); everybody else reads it. So:
+// first (If-None-Match: *), and copied once to its agreement's id; everybody else reads it. So:
 //
-//   - The same event twice, late, or at the same time as the veto: the record that stands is the answer.
+//   - The same event twice, late, or at the same time as the veto: the record that stands is the answer, and the event that
+//     tells of it has the same id.
 //   - Out of order: "finalized" before "requested" decides at once, and "requested" then finds the decision.
+//   - A crash between two calls: the next delivery reads what has been written and does the rest; terminating what is
+//     terminated already, and binding what is bound, change nothing.
 //   - A lost event: the schedule looks at the newest negotiations, and a provider start that finds no decision asks.
 //
 // Rules decide for themselves; a person decides only what the rules left to one (Review), and that verdict then holds for the
@@ -46,10 +51,17 @@ type handler struct {
 	publish      func(context.Context, *event.Event) error
 	approvals    *approvals
 	now          func() time.Time
+	log          *zerolog.Logger // of the routes; an event brings its own
+	deadline     time.Duration   // of a call of a route
 }
 
 // Handle handles negotiation.requested, negotiation.finalized, verdict.given and the schedule "reconcile".
 func (h *handler) Handle(ctx context.Context, e *event.Event) (*event.Event, error) {
+	reply, err := h.handle(ctx, e)
+	return reply, controlplanes.Passing(err)
+}
+
+func (h *handler) handle(ctx context.Context, e *event.Event) (*event.Event, error) {
 	if e.Type() == catalogue.Schedule {
 		h.reconcile(ctx)
 		return nil, nil
@@ -63,96 +75,101 @@ func (h *handler) Handle(ctx context.Context, e *event.Event) (*event.Event, err
 		return nil, problem.New(problem.NotFound, "no such participant context")
 	}
 	switch e.Type() {
-	case catalogue.NegotiationRequested:
+	case catalogue.NegotiationRequested, catalogue.NegotiationFinalized:
 		n, err := catalogue.Data[catalogue.Negotiation](e)
 		if err != nil {
 			return nil, err
 		}
-		return h.requested(ctx, t, n)
-	case catalogue.NegotiationFinalized:
-		n, err := catalogue.Data[catalogue.Negotiation](e)
-		if err != nil {
-			return nil, err
-		}
-		return h.finalized(ctx, t, n)
+		return h.told(ctx, t, n.NegotiationID, e.Type() == catalogue.NegotiationFinalized)
 	case catalogue.VerdictGiven:
 		return h.verdict(ctx, t, e)
 	}
 	return nil, problem.New(problem.Unprocessable, "events of type %s are not for this function", e.Type())
 }
 
-// requested decides on a negotiation that the control plane has told of. In veto mode the decision stands already, unless the
+// told decides on a negotiation that the control plane has told of. In veto mode the decision stands already, unless the
 // control plane is not set up to ask.
-func (h *handler) requested(ctx context.Context, t *tenant.Tenant, n catalogue.Negotiation) (*event.Event, error) {
-	if n.NegotiationID == "" {
+func (h *handler) told(ctx context.Context, t *tenant.Tenant, id string, finalized bool) (*event.Event, error) {
+	if id == "" {
 		return nil, problem.Field("negotiationId", "is missing: the id of the negotiation is expected")
 	}
 	cp, err := h.controlPlane(t)
 	if err != nil {
 		return nil, err
 	}
-	found, err := cp.GetNegotiation(ctx, n.NegotiationID)
+	n, err := cp.GetNegotiation(ctx, id)
 	if problem.Is(err, problem.NotFound) {
 		return nil, nil // it was refused by the veto, or removed: there is nothing to decide
 	}
 	if err != nil {
 		return nil, err
 	}
-	if found.Type != "PROVIDER" {
+	if finalized && n.Type == provider && n.ContractAgreementID == "" && !over(n.State) {
+		return nil, problem.New(problem.Unavailable, "the agreement of negotiation %s is not there yet", id)
+	}
+	return h.judge(ctx, t, cp, n)
+}
+
+// provider is the type of a negotiation in which the tenant is the one who decides.
+const provider = "PROVIDER"
+
+// judge decides on a negotiation as it is now, carries the decision out, and returns the event that tells of it; nil if there is
+// nothing to decide, or not yet.
+func (h *handler) judge(ctx context.Context, t *tenant.Tenant, cp controlPlane, n *management.Negotiation) (*event.Event, error) {
+	if n.Type != provider {
 		return nil, nil
 	}
+	if n.ContractAgreementID != "" {
+		d, err := h.bind(ctx, t, cp, n, nil)
+		if err != nil || d == nil {
+			return nil, err
+		}
+		return decided(t.ParticipantContextID, d)
+	}
+	if over(n.State) { // without an agreement: there is nothing to decide, at most to tell again of what was
+		d, _, err := h.decision(ctx, t.ParticipantContextID, n.ID)
+		if err != nil || d == nil {
+			return nil, err
+		}
+		return decided(t.ParticipantContextID, d)
+	}
 	d, err := h.decide(ctx, t, cp, subject{
-		negotiationID: n.NegotiationID, datasetID: found.AssetID, counterPartyID: found.CounterPartyID, address: found.CounterPartyAddress,
+		negotiationID: n.ID, datasetID: n.AssetID, counterPartyID: n.CounterPartyID, address: n.CounterPartyAddress,
 	})
 	if err != nil || d == nil {
 		return nil, err
 	}
-	return h.act(ctx, t, cp, d, found.State)
-}
-
-// act carries out a decision on a negotiation that is under way: what is not approved is terminated. It may come late: the
-// record says so, and no byte flows in any case.
-func (h *handler) act(ctx context.Context, t *tenant.Tenant, cp controlPlane, d *gatewayapi.Decision, state string) (*event.Event, error) {
-	if d.Verdict == gatewayapi.Rejected && !over(state) {
-		err := cp.TerminateNegotiation(ctx, d.NegotiationID, d.Reason)
-		switch {
-		case err == nil, problem.Is(err, problem.NotFound), problem.Is(err, problem.Conflict):
-		case problem.Is(err, problem.Upstream): // EDC answers 500 for one that is finalized meanwhile
-			d.Reason += " (the contract was concluded before it could be refused; no data will flow)"
-		default:
+	if d.Verdict == gatewayapi.Rejected {
+		if err := terminate(ctx, cp, d); err != nil {
 			return nil, err
 		}
 	}
 	return decided(t.ParticipantContextID, d)
 }
 
-// finalized binds the decision of a negotiation to its agreement, by whose id a provider start asks.
-func (h *handler) finalized(ctx context.Context, t *tenant.Tenant, n catalogue.Negotiation) (*event.Event, error) {
-	if n.NegotiationID == "" {
-		return nil, problem.Field("negotiationId", "is missing: the id of the negotiation is expected")
+// terminate ends a negotiation that was rejected. It may come too late: then the contract is concluded, the agreement's record
+// will say so, and no byte flows in any case.
+func terminate(ctx context.Context, cp controlPlane, d *gatewayapi.Decision) error {
+	err := cp.TerminateNegotiation(ctx, d.NegotiationID, d.Reason)
+	switch {
+	case problem.Is(err, problem.NotFound):
+		return nil
+	case problem.Is(err, problem.Conflict), problem.Is(err, problem.Upstream):
+		// EDC answers 409 while one of its own steps holds the negotiation, and 500 for one that was concluded meanwhile:
+		// only its state tells whether there is anything left to end.
+		n, gerr := cp.GetNegotiation(ctx, d.NegotiationID)
+		if problem.Is(gerr, problem.NotFound) || (gerr == nil && over(n.State)) {
+			return nil
+		}
+		return problem.Wrap(problem.Unavailable, err, "negotiation %s could not be terminated", d.NegotiationID)
 	}
-	cp, err := h.controlPlane(t)
-	if err != nil {
-		return nil, err
-	}
-	found, err := cp.GetNegotiation(ctx, n.NegotiationID)
-	if problem.Is(err, problem.NotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if found.Type != "PROVIDER" {
-		return nil, nil
-	}
-	d, err := h.bind(ctx, t, cp, found, nil)
-	if err != nil || d == nil {
-		return nil, err
-	}
-	return decided(t.ParticipantContextID, d)
+	return err
 }
 
-// over tells whether a negotiation's state is one that nothing can be done about any more.
+// over tells whether a negotiation's state is one that nothing can be done about any more. EDC-V leaves what was terminated
+// by command in TERMINATING.
 func over(state string) bool {
 	return state == "FINALIZED" || state == "TERMINATED" || state == "TERMINATING"
 }
+
+var _ controlPlane = (*management.Client)(nil)

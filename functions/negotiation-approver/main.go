@@ -38,6 +38,7 @@ func run(ctx context.Context, log zerolog.Logger) error {
 	pool := controlplanes.New(svc.HTTPClient())
 	h := &handler{
 		tenants: registry, gateway: svc.Gateway(), publish: svc.Publish, approvals: newApprovals(), now: time.Now,
+		log: svc.Logger(), deadline: cfg.Deadline,
 		controlPlane: func(t *tenant.Tenant) (controlPlane, error) { return pool.Of(t) },
 	}
 	svc.HandleEvents(h.Handle)

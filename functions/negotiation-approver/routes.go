@@ -1,19 +1,20 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/functions/controlplanes"
 	"github.com/tidegate/tidegate/functions/rules"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
-	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/problem"
+	"github.com/tidegate/tidegate/shared/telemetry"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
@@ -25,7 +26,11 @@ const (
 // vetoRoute answers the control plane's blocking callback: 204 lets the negotiation go on, 403 with the reason refuses it.
 // What is for a person to decide is refused: a contract can't be held open, and none may be concluded without a decision.
 func (h *handler) vetoRoute() http.Handler {
-	return route(func(ctx context.Context, w http.ResponseWriter, req *gatewayapi.VetoRequest) error {
+	return h.route(func(ctx context.Context, w http.ResponseWriter, body []byte) error {
+		req, err := decode[gatewayapi.VetoRequest](body)
+		if err != nil {
+			return err
+		}
 		if req.NegotiationID == "" {
 			return problem.Field("negotiationId", "is missing: the id of the negotiation is expected")
 		}
@@ -41,12 +46,15 @@ func (h *handler) vetoRoute() http.Handler {
 			return nil
 		}
 		last := req.Offers[len(req.Offers)-1] // the one on the table
+		if last.AssetID == "" {
+			return problem.Field("offers", "the last one has no assetId: the id of the dataset is expected")
+		}
 		offer := rules.NewOffer(last.ID, last.Policy)
 		d, err := h.decide(ctx, t, cp, subject{
 			negotiationID: req.NegotiationID, datasetID: last.AssetID, counterPartyID: req.CounterPartyID, address: req.CounterPartyAddress, offer: &offer,
 		})
 		if err != nil {
-			return err
+			return controlplanes.Passing(err) // a refusal of our own token is no verdict
 		}
 		if d == nil { // none of the tenant's datasets: the tenant is the consumer here
 			w.WriteHeader(http.StatusNoContent)
@@ -67,7 +75,11 @@ func (h *handler) vetoRoute() http.Handler {
 
 // decideRoute answers the gateway, which holds a provider start whose agreement has no decision.
 func (h *handler) decideRoute() http.Handler {
-	return route(func(ctx context.Context, w http.ResponseWriter, req *gatewayapi.DecideRequest) error {
+	return h.route(func(ctx context.Context, w http.ResponseWriter, body []byte) error {
+		req, err := decode[gatewayapi.DecideRequest](body)
+		if err != nil {
+			return err
+		}
 		if req.AgreementID == "" {
 			return problem.Field("agreementId", "is missing: the id of the agreement is expected")
 		}
@@ -80,14 +92,14 @@ func (h *handler) decideRoute() http.Handler {
 			return problem.New(problem.Unprocessable, "the control plane knows no agreement %s", req.AgreementID)
 		}
 		if err != nil {
-			return err
+			return controlplanes.Passing(err)
 		}
-		if n.AssetID != req.DatasetID || n.CounterPartyID != req.CounterPartyID {
+		if n.Type != provider || n.AssetID != req.DatasetID || n.CounterPartyID != req.CounterPartyID {
 			return problem.New(problem.Forbidden, "agreement %s is not about this dataset and counterparty", req.AgreementID)
 		}
 		d, err := h.bind(ctx, t, cp, n, req.Claims)
 		if err != nil {
-			return err
+			return controlplanes.Passing(err)
 		}
 		if d == nil {
 			return problem.New(problem.Unprocessable, "dataset %s is none of this participant context's", req.DatasetID)
@@ -115,31 +127,50 @@ func (h *handler) tell(ctx context.Context, t *tenant.Tenant, d *gatewayapi.Deci
 	if err == nil {
 		err = h.publish(ctx, e)
 	}
+	log := zerolog.Ctx(ctx)
+	log.Info().Str("participant_context_id", t.ParticipantContextID).Str("decision_id", d.ID).Str("dataset_id", d.DatasetID).
+		Str("counterparty_id", d.CounterPartyID).Str("verdict", string(d.Verdict)).Str("rule", d.Rule).Str("by", d.By).Msg("decided")
 	if err != nil {
-		zerolog.Ctx(ctx).Warn().Err(err).Str("decision_id", d.ID).Msg("the decision stands but could not be told")
+		log.Warn().Err(err).Str("decision_id", d.ID).Msg("the decision stands but could not be told")
 	}
 }
 
-// route decodes a request and maps an error to its answer.
-func route[T any](f func(context.Context, http.ResponseWriter, *T) error) http.Handler {
+// route decodes a request, answers it within the deadline of one delivery, and maps an error to its answer. It logs one line
+// for each call that was answered; problem.Write logs the others.
+func (h *handler) route(answer func(context.Context, http.ResponseWriter, []byte) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		log := zerolog.Ctx(r.Context())
-		var req T
+		start := time.Now()
+		trace, ok := telemetry.FromHeader(r.Header)
+		if !ok {
+			trace = telemetry.New()
+		}
+		log := h.log.With().Str("route", r.URL.Path).Str("trace_id", trace.TraceID).Logger()
+		ctx, cancel := context.WithTimeout(telemetry.NewContext(log.WithContext(r.Context()), trace.Child()), h.deadline)
+		defer cancel()
+
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
-		if err == nil {
-			dec := json.NewDecoder(bytes.NewReader(body))
-			dec.DisallowUnknownFields()
-			err = dec.Decode(&req)
-		}
-		if err != nil {
-			err = problem.Wrap(problem.Invalid, err, "the body is not the JSON that is expected")
+		if _, large := errors.AsType[*http.MaxBytesError](err); large {
+			err = problem.New(problem.TooLarge, "the request has more than %d bytes", maxRequest)
+		} else if err != nil {
+			err = problem.Wrap(problem.Invalid, err, "the body could not be read")
 		} else {
-			err = f(r.Context(), w, &req)
+			err = answer(ctx, w, body)
 		}
 		if err != nil {
-			problem.Write(w, log, problem.Status(err), err)
+			problem.Write(w, &log, problem.Status(err), err)
+			return
 		}
+		log.Debug().Dur("duration", time.Since(start)).Msg("answered")
 	})
+}
+
+// decode reads a request. A member that a newer gateway sends is no fault.
+func decode[T any](body []byte) (*T, error) {
+	var req T
+	if err := json.Unmarshal(body, &req); err != nil {
+		return nil, problem.Wrap(problem.Invalid, err, "the body is not the JSON that is expected")
+	}
+	return &req, nil
 }
 
 func writeJSON(w http.ResponseWriter, v any) error {
@@ -151,5 +182,3 @@ func writeJSON(w http.ResponseWriter, v any) error {
 	_, _ = w.Write(b) // the caller is gone: nobody is left to tell
 	return nil
 }
-
-var _ controlPlane = (*management.Client)(nil)
