@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -109,11 +110,8 @@ func choose(only []string) ([]part, error) {
 	}
 	var chosen []part
 	for _, p := range parts {
-		for _, letter := range only {
-			if letter == p.letter {
-				chosen = append(chosen, p)
-				break
-			}
+		if slices.Contains(only, p.letter) {
+			chosen = append(chosen, p)
 		}
 	}
 	if len(chosen) != len(only) {

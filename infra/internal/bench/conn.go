@@ -30,7 +30,7 @@ func dial(ctx context.Context, addr string) (*conn, error) {
 	return &conn{c, bufio.NewReaderSize(c, 16<<10)}, nil
 }
 
-func (c *conn) close() { _ = c.Conn.Close() } // all was read
+func (c *conn) close() { _ = c.Close() } // all was read
 
 // request is a request as it goes over the wire.
 func request(method, host, path, token string, body []byte) []byte {

@@ -48,7 +48,7 @@ func (w *world) publish(ctx context.Context, pc, key string, size int64) (*gatew
 
 // writeFile fills a file with noise, the same each time, and returns its SHA-256.
 func writeFile(file string, size int64) (string, error) {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o640)
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", fmt.Errorf("file to serve: %w", err)
 	}

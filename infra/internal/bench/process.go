@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,8 +50,8 @@ func (p *processes) ready(ctx context.Context, program supervisor.Program) (*sup
 }
 
 func (p *processes) stop() {
-	for i := len(p.all) - 1; i >= 0; i-- {
-		supervisor.Stop(stopTime, p.all[i])
+	for _, pr := range slices.Backward(p.all) {
+		supervisor.Stop(stopTime, pr)
 	}
 	p.all = nil
 }
@@ -94,7 +95,8 @@ func freeAddrs(ctx context.Context, n int) ([]string, error) {
 // tick is the unit of the CPU times in /proc on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 
-// cpuOf is the CPU time that a process and its living children have taken.
+// cpuOf is the CPU time that a process and its children have taken, those that have ended too: nginx works in children, and Redis
+// rewrites its append-only file in one.
 func cpuOf(pid int) (time.Duration, error) {
 	own, err := statOf(pid)
 	if err != nil {
@@ -129,16 +131,16 @@ func statOf(pid int) (procStat, error) {
 		return procStat{}, fmt.Errorf("CPU time: %w", err)
 	}
 	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(fields) < 13 {
+	if len(fields) < 15 {
 		return procStat{}, fmt.Errorf("CPU time: /proc/%d/stat has %d fields", pid, len(fields))
 	}
-	var n [3]int64
-	for i, at := range []int{1, 11, 12} { // ppid, utime, stime
+	var n [5]int64
+	for i, at := range []int{1, 11, 12, 13, 14} { // ppid; utime, stime; the same of children that have ended
 		if n[i], err = strconv.ParseInt(fields[at], 10, 64); err != nil {
 			return procStat{}, fmt.Errorf("CPU time: %w", err)
 		}
 	}
-	return procStat{parent: int(n[0]), cpu: time.Duration(n[1]+n[2]) * tick}, nil
+	return procStat{parent: int(n[0]), cpu: time.Duration(n[1]+n[2]+n[3]+n[4]) * tick}, nil
 }
 
 // ownCPU is the CPU time of this process.

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/tidegate/tidegate/infra/internal/supervisor"
 )
 
 // redisAlone is a second redis-server that is sent the very script calls that the gateway makes for a flow: what is left if
@@ -22,6 +24,7 @@ import (
 type redisAlone struct {
 	processes
 
+	redis *supervisor.Process
 	rdb   *redis.Client
 	calls [signalsPerFlow]call
 	trips [signalsPerFlow]int // commands that the gateway sends for each signal
@@ -45,7 +48,7 @@ func newRedisAlone(ctx context.Context, s *signaler) (_ *redisAlone, err error) 
 			a.close()
 		}
 	}()
-	if _, a.rdb, err = startRedis(ctx, &a.processes, filepath.Join(s.dir, "redis-alone")); err != nil {
+	if a.redis, a.rdb, err = startRedis(ctx, &a.processes, filepath.Join(s.dir, "redis-alone")); err != nil {
 		return nil, err
 	}
 	keys := map[string]bool{}
@@ -221,18 +224,21 @@ func (a *redisAlone) copyKeys(ctx context.Context, from *redis.Client, keys map[
 	return nil
 }
 
-// run sends the calls of flows over so many connections for a while and returns the flows per second.
-func (a *redisAlone) run(ctx context.Context, connections int, limit time.Duration) (float64, error) {
+// run sends the calls of flows over so many connections for a while. It returns the flows per second, and Redis' CPU time of one.
+func (a *redisAlone) run(ctx context.Context, connections int, limit time.Duration) (perSecond float64, cpu time.Duration, err error) {
 	conns := make([]*conn, connections)
-	var err error
 	for i := range conns {
 		if conns[i], err = dial(ctx, a.rdb.Options().Addr); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		defer conns[i].close()
 		if err := conns[i].SetDeadline(time.Now().Add(limit + callTime)); err != nil {
-			return 0, fmt.Errorf("connection: %w", err)
+			return 0, 0, fmt.Errorf("connection: %w", err)
 		}
+	}
+	before, err := cpuOf(a.redis.PID())
+	if err != nil {
+		return 0, 0, err
 	}
 	var (
 		done   atomic.Int64
@@ -256,7 +262,9 @@ func (a *redisAlone) run(ctx context.Context, connections int, limit time.Durati
 		})
 	}
 	all.Wait()
-	return float64(done.Load()) / time.Since(began).Seconds(), errors.Join(append(faults, context.Cause(ctx))...)
+	took, flows := time.Since(began), max(1, done.Load())
+	after, err := cpuOf(a.redis.PID())
+	return float64(flows) / took.Seconds(), (after - before) / time.Duration(flows), errors.Join(append(faults, context.Cause(ctx), err)...)
 }
 
 // flow makes one flow's calls, with ids that were not there before.

@@ -81,6 +81,7 @@ func (s *signaler) measure(ctx context.Context, p *Part, connections int, alone 
 	lag := p.figure(at+"last answer to last event", "ms", nil)
 	cpuGateway := p.figure(at+"CPU of the gateway", "ms/flow", nil)
 	cpuRedis := p.figure(at+"CPU of Redis", "ms/flow", nil)
+	cpuAlone := p.figure(at+"CPU of Redis alone", "ms/flow", nil)
 	cpuOwn := p.figure(at+"CPU of load and broker", "ms/flow", nil)
 
 	warm, err := s.run(ctx, connections, warmUpFlows, s.b.load)
@@ -106,13 +107,15 @@ func (s *signaler) measure(ctx context.Context, p *Part, connections int, alone 
 		cpuGateway.add(ms(m.cpuGateway) / float64(m.flows))
 		cpuRedis.add(ms(m.cpuRedis) / float64(m.flows))
 		cpuOwn.add(ms(m.cpuOwn) / float64(m.flows))
-		r, err := alone.run(ctx, connections, s.b.load/2)
+		r, cpu, err := alone.run(ctx, connections, s.b.load/2)
 		if err != nil {
 			return fmt.Errorf("redis alone: %w", err)
 		}
 		redis.add(r)
+		cpuAlone.add(ms(cpu))
 	}
 	flows.beside(redis, "Redis alone")
+	cpuRedis.beside(cpuAlone, "Redis alone")
 	return nil
 }
 
