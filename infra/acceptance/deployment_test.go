@@ -157,6 +157,7 @@ func (h *house) arrived(files []demo.File) func() string {
 
 // settled tells what keeps the consumer's supplies from being delivered.
 func (h *house) settled(t *testing.T) func() string {
+	t.Helper()
 	cp := h.controlPlane(t, "consumer")
 	return func() string {
 		for tp, err := range cp.QueryTransfers(t.Context(), management.Query{}) {

@@ -35,8 +35,8 @@ type Server struct {
 	done   chan struct{}
 }
 
-// Start listens on addr and loads the snapshot file if there is one.
-func Start(addr, snapshotFile string) (*Server, error) {
+// Start listens on addr and loads the snapshot file if there is one. The server outlives ctx: Stop ends it.
+func Start(ctx context.Context, addr, snapshotFile string) (*Server, error) {
 	mini := miniredis.NewMiniRedis()
 	if err := mini.StartAddr(addr); err != nil {
 		return nil, fmt.Errorf("embedded Redis: listening on %s: %w", addr, err)
@@ -47,7 +47,7 @@ func Start(addr, snapshotFile string) (*Server, error) {
 		file:   snapshotFile,
 		done:   make(chan struct{}),
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = cancel
 	if err := s.load(ctx); err != nil {
 		cancel()

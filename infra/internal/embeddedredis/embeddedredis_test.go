@@ -59,7 +59,7 @@ func TestKeysExpireWithoutAnybodyMovingTheClock(t *testing.T) {
 func TestAnAddressInUseIsNamed(t *testing.T) {
 	s, _ := start(t, filepath.Join(t.TempDir(), "a"))
 	defer func() { _ = s.Stop(t.Context()) }()
-	_, err := Start(s.Addr(), filepath.Join(t.TempDir(), "b"))
+	_, err := Start(t.Context(), s.Addr(), filepath.Join(t.TempDir(), "b"))
 	if err == nil || !strings.Contains(err.Error(), s.Addr()) {
 		t.Fatalf("error = %v, want one that names %s", err, s.Addr())
 	}
@@ -67,7 +67,7 @@ func TestAnAddressInUseIsNamed(t *testing.T) {
 
 func start(t *testing.T, file string) (*Server, *redis.Client) {
 	t.Helper()
-	s, err := Start("127.0.0.1:0", file)
+	s, err := Start(t.Context(), "127.0.0.1:0", file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,9 @@ func (l Layout) gatewayEnv() []string {
 	return []string{
 		"SIGNALING_ADDR=" + l.addr(portSignaling), "PUBLIC_ADDR=" + l.addr(portPublic), "INTERNAL_ADDR=" + l.addr(portInternal),
 		"METRICS_ADDR=" + l.addr(portMetrics), "SIGNALING_URL=" + l.SignalingURL(), "PUBLIC_URL=" + l.PublicURL(),
-		"REDIS_URL=redis://" + l.addr(portRedis) + "/0", "K_SINK=" + l.sink(), "TENANTS_DIR=" + l.Tenants(),
+		"REDIS_URL=redis://" + l.addr(portRedis) + "/0",
+		"REDIS_ALLOW_VOLATILE=true", // the embedded one keeps snapshots, and has no command that tells so
+		"K_SINK=" + l.sink(), "TENANTS_DIR=" + l.Tenants(),
 		"INTERNAL_TOKEN_FILE=" + l.TokenFile(), "CONTROLPLANE_KEY_FILE=" + l.secret("controlplane-key"),
 		"SIGNING_KEY_FILE=" + l.secret("signing-key.pem"), "APPROVER_URL=" + l.functionURL("negotiation-approver"),
 		"DATA_SERVER_URL=" + l.functionURL("data-server"), "ALLOW_PLAIN_HTTP=true", "DRAIN_TIME=1s",
