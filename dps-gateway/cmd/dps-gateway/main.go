@@ -8,6 +8,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/gateway"
+	"github.com/tidegate/tidegate/dps-gateway/internal/redisconn"
 	"github.com/tidegate/tidegate/shared/function"
 )
 
@@ -18,6 +19,7 @@ func run(ctx context.Context, log zerolog.Logger) error {
 	if err != nil {
 		return err
 	}
+	redisconn.LogTo(log)
 	g, err := gateway.Open(ctx, cfg, log)
 	if err != nil {
 		return err

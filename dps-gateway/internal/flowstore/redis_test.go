@@ -26,7 +26,7 @@ func TestContract(t *testing.T) {
 }
 
 func TestContractOnCluster(t *testing.T) {
-	rdb := redistest.Cluster(t)
+	rdb := redistest.Cluster3(t)
 	flowstoretest.Run(t, flowstoretest.Suite{Store: flowstore.New(rdb, outbox.NewBell(), time.Hour), Redis: rdb})
 }
 

@@ -6,9 +6,9 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/redisconn"
 	"github.com/tidegate/tidegate/shared/problem"
 )
 
@@ -23,7 +23,8 @@ type Config struct {
 	SignalingURL string `env:"SIGNALING_URL,required" expect:"the URL at which control planes reach the signaling listener"`
 	PublicURL    string `env:"PUBLIC_URL,required" expect:"the URL at which other participants reach the public listener"`
 
-	RedisURL      string `env:"REDIS_URL,required" expect:"redis://[user:password@]host:port/db, or rediss:// for TLS"`
+	Redis redisconn.Config
+
 	Sink          string `env:"K_SINK,required" expect:"the URL of the broker"`
 	ApproverURL   string `env:"APPROVER_URL,required" expect:"the URL of the function negotiation-approver"`
 	DataServerURL string `env:"DATA_SERVER_URL,required" expect:"the URL of the function data-server"`
@@ -76,8 +77,8 @@ func (c *Config) Validate() error {
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme == "http" && !c.AllowPlainHTTP {
 		fault("PUBLIC_URL", "%q is not https: consumers must refuse it (HTTP transfer profile); ALLOW_PLAIN_HTTP=true allows it for development", c.PublicURL)
 	}
-	if _, err := redis.ParseURL(c.RedisURL); err != nil {
-		fault("REDIS_URL", "is no URL of a Redis: redis://[user:password@]host:port/db is expected") // the value may hold a password
+	if err := c.Redis.Validate(); err != nil {
+		faults = append(faults, err)
 	}
 	for _, v := range []setting[time.Duration]{
 		{"TOKEN_TTL", c.TokenTTL},

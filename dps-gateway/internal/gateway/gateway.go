@@ -20,6 +20,7 @@ import (
 	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
 	"github.com/tidegate/tidegate/dps-gateway/internal/parked"
 	"github.com/tidegate/tidegate/dps-gateway/internal/records"
+	"github.com/tidegate/tidegate/dps-gateway/internal/redisconn"
 	"github.com/tidegate/tidegate/dps-gateway/internal/registration"
 	"github.com/tidegate/tidegate/dps-gateway/internal/signaling"
 	"github.com/tidegate/tidegate/dps-gateway/internal/token"
@@ -41,6 +42,7 @@ type Gateway struct {
 	relay     *outbox.Relay
 	registrar *registration.Registrar
 	data      *data.Server
+	guard     *guard
 	health    *health
 	listeners []*listener
 }
@@ -66,18 +68,13 @@ func Open(ctx context.Context, cfg Config, log zerolog.Logger) (*Gateway, error)
 	if err != nil {
 		return nil, err
 	}
-	opts, err := redis.ParseURL(cfg.RedisURL)
+	rdb, err := redisconn.Open(cfg.Redis)
 	if err != nil {
 		closeAll(listeners)
-		return nil, problem.Field("REDIS_URL", "is no URL of a Redis") // the cause may hold the password
+		return nil, err
 	}
-	opts.ClientName = "dps-gateway"
-	if opts.DialTimeout == 0 { // a Redis that is away must show within seconds
-		opts.DialTimeout = 2 * time.Second
-	}
-	opts.ContextTimeoutEnabled = true
 	g := &Gateway{
-		cfg: cfg, log: log, rdb: redis.NewClient(opts), tenants: f.tenants, clients: newClients(f.internal), listeners: listeners,
+		cfg: cfg, log: log, rdb: rdb, tenants: f.tenants, clients: newClients(f.internal), listeners: listeners,
 	}
 	g.assemble(f)
 	return g, nil
@@ -166,7 +163,8 @@ func (g *Gateway) assemble(f files) {
 		Tokens: issuer, Flows: g.store, Datasets: recs, Tenants: g.tenants, DataServer: g.clients.functions,
 		OpenBucket: objectstore.Open, Metrics: m, Log: log,
 	})
-	g.health = &health{rdb: g.rdb, tenantsDir: cfg.TenantsDir}
+	g.guard = &guard{rdb: g.rdb, cfg: cfg.Redis, log: log}
+	g.health = &health{rdb: g.rdb, guard: g.guard, tenantsDir: cfg.TenantsDir}
 
 	g.listeners[0].server = newServer(signaling.New(signaling.Deps{
 		Tenants: g.tenants, Flows: flows, Outbox: writer, Datasets: recs, Vetoer: decider, Keys: f.controlPlane, HTTP: g.clients.outside, Log: log,
@@ -194,11 +192,22 @@ func relayDrain(all time.Duration) time.Duration {
 }
 
 // Run serves until ctx ends, then drains: the listeners first, then the outbox, then the rest in reverse order of how it was
-// opened. Its error is nil unless a listener failed.
+// opened. Its error is nil unless a listener failed, or Redis is one that would lose silently what is kept there.
 func (g *Gateway) Run(ctx context.Context) error {
+	if err := g.guard.check(ctx); err != nil {
+		closeAll(g.listeners)
+		return errors.Join(err, g.close())
+	}
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var parts sync.WaitGroup
+	parts.Go(func() {
+		if err := g.guard.watch(background); err != nil {
+			fail(err)
+		}
+	})
 	parts.Go(func() { g.tenants.Watch(background, g.cfg.TenantsEvery, g.tenantsChanged) })
 	parts.Go(func() { g.registrar.Run(background) })
 	parts.Go(func() { g.relay.Run(background) })
@@ -212,13 +221,22 @@ func (g *Gateway) Run(ctx context.Context) error {
 	})
 	stop()
 	parts.Wait()
-	g.data.Close()
-	g.clients.close()
-	if cerr := g.rdb.Close(); err == nil && cerr != nil {
-		err = problem.New(problem.Internal, "closing Redis: %w", cerr)
+	if cause := context.Cause(ctx); problem.Is(cause, problem.Invalid) { // the guard's
+		err = errors.Join(err, cause)
 	}
+	err = errors.Join(err, g.close())
 	g.log.Info().Msg("stopped")
 	return err
+}
+
+// close closes what Open has opened, but the listeners.
+func (g *Gateway) close() error {
+	g.data.Close()
+	g.clients.close()
+	if err := g.rdb.Close(); err != nil {
+		return problem.New(problem.Internal, "closing Redis: %w", err)
+	}
+	return nil
 }
 
 // Addrs are the addresses of the listeners: signaling, public, internal, metrics.

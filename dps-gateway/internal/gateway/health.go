@@ -19,6 +19,7 @@ const pingTimeout = time.Second
 // health answers probes.
 type health struct {
 	rdb        redis.UniversalClient
+	guard      *guard
 	tenantsDir string
 	draining   atomic.Bool
 }
@@ -45,6 +46,8 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	if err := h.rdb.Ping(ctx).Err(); err != nil {
 		reasons = append(reasons, "REDIS_URL: Redis does not answer: "+err.Error())
+	} else if !h.guard.checked.Load() {
+		reasons = append(reasons, "REDIS_URL: Redis has not told its settings yet")
 	}
 	if info, err := os.Stat(h.tenantsDir); err != nil {
 		reasons = append(reasons, "TENANTS_DIR: "+err.Error())

@@ -33,7 +33,7 @@ func TestRig(t *testing.T) {
 	cmd.Stderr = os.Stderr
 	cmd.Env = append(os.Environ(),
 		"SIGNALING_ADDR="+r.signaling, "PUBLIC_ADDR="+r.public, "INTERNAL_ADDR="+r.internal, "METRICS_ADDR="+r.metrics,
-		"SIGNALING_URL="+c.SignalingURL, "PUBLIC_URL="+c.PublicURL, "REDIS_URL="+c.RedisURL, "K_SINK="+c.Sink, "APPROVER_URL="+c.ApproverURL,
+		"SIGNALING_URL="+c.SignalingURL, "PUBLIC_URL="+c.PublicURL, "REDIS_URL="+c.Redis.URL, "K_SINK="+c.Sink, "APPROVER_URL="+c.ApproverURL,
 		"DATA_SERVER_URL="+c.DataServerURL, "TENANTS_DIR="+c.TenantsDir, "INTERNAL_TOKEN_FILE="+c.InternalTokenFile,
 		"CONTROLPLANE_KEY_FILE="+c.ControlPlaneKeyFile, "SIGNING_KEY_FILE="+c.SigningKeyFile, "ALLOW_PLAIN_HTTP=true", "LOG_LEVEL=warn",
 		"TENANT_CONCURRENT_STREAMS=0",

@@ -25,6 +25,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/gateway"
+	"github.com/tidegate/tidegate/dps-gateway/internal/redisconn"
 	"github.com/tidegate/tidegate/dps-gateway/internal/redistest"
 	"github.com/tidegate/tidegate/dps-gateway/openapi"
 	"github.com/tidegate/tidegate/shared/auth"
@@ -167,9 +168,10 @@ func (w *world) tenant(pc, more string) {
 func (w *world) config() gateway.Config {
 	return gateway.Config{
 		SignalingAddr: "127.0.0.1:0", PublicAddr: "127.0.0.1:0", InternalAddr: "127.0.0.1:0", MetricsAddr: "127.0.0.1:0",
-		SignalingURL: "http://signaling.test", PublicURL: publicURL, RedisURL: w.redisURL, Sink: w.outside.URL + "/broker",
+		SignalingURL: "http://signaling.test", PublicURL: publicURL, Sink: w.outside.URL + "/broker",
 		ApproverURL: w.outside.URL, DataServerURL: w.server.URL, TenantsDir: w.path("tenants"),
 		InternalTokenFile: w.path("secrets/internal"), ControlPlaneKeyFile: w.path("secrets/controlplane"), SigningKeyFile: w.path("secrets/signing.pem"),
+		Redis:          redisconn.Config{URL: w.redisURL, Timeout: 2 * time.Second, AllowVolatile: true},
 		AllowPlainHTTP: true, TokenTTL: time.Hour, DecisionWait: 2 * time.Second, DataWait: 2 * time.Second, StallTime: 5 * time.Second,
 		EventWait: 5 * time.Second, Retention: time.Hour, TenantsEvery: 20 * time.Millisecond, DrainTime: time.Second, LogLevel: "info",
 	}

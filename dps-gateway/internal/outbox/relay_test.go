@@ -162,7 +162,7 @@ func TestEverythingArrivesInOrderWithinAFlowAndLeavesNothing(t *testing.T) {
 }
 
 func TestOnCluster(t *testing.T) {
-	s := newStand(redistest.Cluster(t))
+	s := newStand(redistest.Cluster3(t))
 	to := &sink{behave: func(_ context.Context, e *outbox.Entry, _ int) error {
 		if e.Subject == "poison" {
 			return problem.New(problem.Invalid, "no")

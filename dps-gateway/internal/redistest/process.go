@@ -1,0 +1,140 @@
+package redistest
+
+import (
+	"context"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Process is a redis-server that a test stops, continues, kills and starts again.
+type Process struct {
+	Addr string
+	Dir  string
+	tb   testing.TB
+	args []string
+	cmd  *exec.Cmd
+}
+
+// NewProcess starts a redis-server on a free port; args may turn on what the default, nothing kept on disk, turns off. The test
+// is skipped where there is no redis-server.
+func NewProcess(tb testing.TB, args ...string) *Process {
+	tb.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		tb.Skip("redis-server is not installed")
+	}
+	port := freePort(tb)
+	p := &Process{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Dir: tb.TempDir(), tb: tb}
+	p.args = append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--dir", p.Dir}, args...)
+	p.Start()
+	tb.Cleanup(p.Kill)
+	return p
+}
+
+// freePort finds a port that is free, and whose cluster bus port, 10000 above, is valid.
+func freePort(tb testing.TB) int {
+	tb.Helper()
+	var lc net.ListenConfig
+	for {
+		l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener has one
+		_ = l.Close()
+		if port < 55000 {
+			return port
+		}
+	}
+}
+
+// Start starts it, again if need be, with what it had kept, and waits until it answers.
+func (p *Process) Start() {
+	p.tb.Helper()
+	p.cmd = exec.Command("redis-server", p.args...) //nolint:gosec,noctx // ended by Kill
+	if err := p.cmd.Start(); err != nil {
+		p.tb.Fatal(err)
+	}
+	c := redis.NewClient(&redis.Options{Addr: p.Addr, DisableIdentity: true})
+	defer func() { _ = c.Close() }()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		err := c.Ping(context.Background()).Err()
+		if err == nil || redis.HasErrorPrefix(err, "NOAUTH") {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.tb.Fatalf("redis-server does not answer: %v", err)
+		}
+	}
+}
+
+// Kill ends it at once.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Signal(syscall.SIGCONT)
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+}
+
+// Stop freezes it: connections stay, nothing is answered.
+func (p *Process) Stop() { _ = p.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Continue lets it go on.
+func (p *Process) Continue() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }
+
+// Client returns a client of it.
+func (p *Process) Client() *redis.Client {
+	c := redis.NewClient(&redis.Options{Addr: p.Addr, DisableIdentity: true})
+	p.tb.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// Cluster3 returns a client of a fresh Redis Cluster of three servers, a third of the slots each.
+func Cluster3(tb testing.TB) *redis.ClusterClient {
+	tb.Helper()
+	const nodes, slots = 3, 16384
+	ctx := context.Background()
+	var addrs []string
+	var clients []*redis.Client
+	for i := range nodes {
+		p := NewProcess(tb, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+		c := p.Client()
+		must(tb, c.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", i*slots/nodes, (i+1)*slots/nodes-1).Err())
+		must(tb, c.Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err())
+		if i > 0 {
+			host, port, _ := net.SplitHostPort(addrs[0])
+			must(tb, c.ClusterMeet(ctx, host, port).Err())
+		}
+		addrs, clients = append(addrs, p.Addr), append(clients, c)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		ok := 0
+		for _, c := range clients {
+			info, err := c.ClusterInfo(ctx).Result()
+			if err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3") {
+				ok++
+			}
+		}
+		if ok == nodes {
+			break
+		}
+		if time.Now().After(deadline) {
+			tb.Fatal("the cluster does not come up")
+		}
+	}
+	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, DisableIdentity: true})
+	tb.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
