@@ -11,8 +11,8 @@ import (
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
-// admission bounds what each tenant's consumers use of this gateway: streams at once and requests per second by refusing,
-// bytes per second by waiting.
+// admission bounds what each tenant's counterparties use of this gateway: streams at once and requests per second by refusing,
+// bytes per second by waiting. Pulls and pushes have one each, so that neither holds up the other.
 type admission struct {
 	defaults tenant.Limits
 
@@ -60,10 +60,10 @@ func (a *admission) enter(t *tenant.Tenant) (l *lane, err error) {
 		l.bytes = limiter(limits.BytesPerSecond, int(max(limits.BytesPerSecond, chunk)))
 	}
 	if limits.ConcurrentStreams > 0 && l.streams >= limits.ConcurrentStreams {
-		return nil, tooMany("the provider serves %d answers of this participant at once already", limits.ConcurrentStreams)
+		return nil, tooMany("%d transfers of this participant are under way at once already", limits.ConcurrentStreams)
 	}
 	if l.requests != nil && !l.requests.Allow() {
-		return nil, tooMany("the provider takes %d requests per second for this participant", limits.RequestsPerSecond)
+		return nil, tooMany("%d requests per second are taken for this participant", limits.RequestsPerSecond)
 	}
 	l.streams++
 	return l, nil

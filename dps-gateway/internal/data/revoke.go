@@ -29,7 +29,7 @@ func (s *Server) Run(ctx context.Context, changes <-chan flowstore.Change) {
 			s.recheck(ctx, s.streams.where(func(a *token.Access) bool {
 				return a.ParticipantContextID == c.ParticipantContextID && a.DatasetID == c.DatasetID
 			}))
-		case c.State != dps.Started:
+		case c.State != dps.Started && c.State != dps.Prepared: // a push may come as soon as the flow is prepared
 			s.cut(s.streams.ofFlow(c.ParticipantContextID, c.DataFlowID), string(c.State))
 		default: // another token is in force now
 			s.recheck(ctx, s.streams.ofFlow(c.ParticipantContextID, c.DataFlowID))
@@ -43,10 +43,12 @@ func (s *Server) TenantsChanged() {
 		_, ok := s.Tenants.Get(a.ParticipantContextID)
 		return !ok
 	}), "tenant")
-	s.admission.forget(func(pc string) bool {
+	gone := func(pc string) bool {
 		_, ok := s.Tenants.Get(pc)
 		return !ok
-	})
+	}
+	s.admission.forget(gone)
+	s.pushes.forget(gone)
 }
 
 func (s *Server) cut(list []*stream, why string) {

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
+	"github.com/tidegate/tidegate/dps-gateway/internal/ingest"
 	"github.com/tidegate/tidegate/dps-gateway/internal/token"
 	"github.com/tidegate/tidegate/shared/auth"
 	"github.com/tidegate/tidegate/shared/dps"
@@ -43,6 +44,7 @@ type Tenants interface {
 type Metrics interface {
 	DataRequest(pc string, code int, d time.Duration)
 	Bytes(pc string, n int64)
+	Received(pc string, n int64)
 	StreamOpened(pc string)
 	StreamClosed(pc string)
 	StreamCut(pc string)
@@ -55,6 +57,8 @@ type Deps struct {
 	Datasets   Datasets
 	Tenants    Tenants
 	DataServer *http.Client // authenticates the calls
+	Records    ingest.Records
+	Outbox     ingest.Appender
 	OpenBucket func(ctx context.Context, b tenant.Bucket) (objectstore.Store, error)
 	Metrics    Metrics
 	Log        zerolog.Logger
@@ -67,19 +71,23 @@ type Server struct {
 	log       zerolog.Logger
 	live      *liveReader
 	streams   *streams
-	admission *admission
+	admission *admission // of pulls
+	pushes    *admission
+	receiver  *ingest.Receiver
 	fanout    *fanout
 	stores    *stores
 }
 
 // New returns a server. Run must run beside it.
 func New(cfg Config, d Deps) *Server {
-	return &Server{
+	s := &Server{
 		Deps: d, cfg: cfg, log: d.Log.With().Str("listener", "public").Logger(),
-		live: &liveReader{source: d.Flows}, streams: &streams{}, admission: newAdmission(cfg.Limits),
+		live: &liveReader{source: d.Flows}, streams: &streams{}, admission: newAdmission(cfg.Limits), pushes: newAdmission(cfg.Limits),
 		fanout: newFanout(cfg.DataServerURL, d.DataServer, cfg.Wait, d.Datasets),
 		stores: &stores{open: d.OpenBucket},
 	}
+	s.receiver = &ingest.Receiver{Records: d.Records, Outbox: d.Outbox, Open: s.openSink, Log: s.log}
+	return s
 }
 
 // Close lets go of the buckets. No request may be under way.
@@ -95,6 +103,9 @@ func Routes() []Route {
 		{http.MethodHead, "/data/{dataFlowId}"},
 		{http.MethodGet, "/data/{dataFlowId}/{path}"},
 		{http.MethodHead, "/data/{dataFlowId}/{path}"},
+		{http.MethodPut, "/ingest/{dataFlowId}"},
+		{http.MethodPost, "/ingest/{dataFlowId}"},
+		{http.MethodHead, "/ingest/{dataFlowId}"},
 		{http.MethodGet, "/.well-known/jwks.json"},
 	}
 }
@@ -104,6 +115,9 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /data/{dataFlowId}", s.data) // GET patterns take HEAD too
 	mux.HandleFunc("GET /data/{dataFlowId}/{path...}", s.data)
+	mux.HandleFunc("PUT /ingest/{dataFlowId}", s.ingest)
+	mux.HandleFunc("POST /ingest/{dataFlowId}", s.ingest)
+	mux.HandleFunc("HEAD /ingest/{dataFlowId}", s.ingest)
 	mux.HandleFunc("GET /.well-known/jwks.json", s.jwks)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { s.refuse(w, errNotServed()) })
 	return mux
@@ -127,7 +141,7 @@ type outcome struct {
 // data answers for a flow's data. It changes nothing, so it may be repeated at will.
 func (s *Server) data(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	access, err := s.authenticate(r)
+	access, err := s.authenticate(r, dps.Pull)
 	if err != nil {
 		s.refuse(w, err)
 		return
@@ -152,14 +166,14 @@ func (s *Server) data(w http.ResponseWriter, r *http.Request) {
 // statusClientGone is counted for requests whose client did not wait for the answer.
 const statusClientGone = 499
 
-// authenticate verifies the token, and that it is for this flow.
-func (s *Server) authenticate(r *http.Request) (*token.Access, error) {
+// authenticate verifies the token, and that it is for this flow and this use.
+func (s *Server) authenticate(r *http.Request, dir dps.Direction) (*token.Access, error) {
 	t, ok := auth.Bearer(r.Header)
 	if !ok {
 		return nil, errToken()
 	}
 	a, err := s.Tokens.Verify(t)
-	if err != nil || a.DataFlowID != r.PathValue("dataFlowId") {
+	if err != nil || a.DataFlowID != r.PathValue("dataFlowId") || a.Direction != dir {
 		return nil, errToken()
 	}
 	return a, nil
@@ -222,14 +236,18 @@ func (s *Server) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	return out, err
 }
 
-// may tells whether the flow may be served to the token's holder, now.
+// may tells whether the flow may be served to the token's holder, or take what it pushes, now.
 func may(a *token.Access, live *flowstore.Served) error {
+	open := live.State == dps.Started && live.Role == dps.Provider && live.Direction == dps.Pull
+	if a.Direction == dps.Push { // as soon as prepare was answered (DPS 1.0, push)
+		open = (live.State == dps.Started || live.State == dps.Prepared) && live.Role == dps.Consumer && live.Direction == dps.Push
+	}
 	switch {
-	case live.State != dps.Started || live.Role != dps.Provider || live.Direction != dps.Pull:
+	case !open:
 		return errNotServed()
 	case live.TokenID != a.TokenID || live.DatasetID != a.DatasetID || live.AgreementID != a.AgreementID || live.CounterPartyID != a.CounterPartyID:
 		return errToken()
-	case live.DatasetRevision == "" || live.Withdrawn:
+	case a.Direction == dps.Pull && (live.DatasetRevision == "" || live.Withdrawn):
 		return errNotServed()
 	}
 	return nil

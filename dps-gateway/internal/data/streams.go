@@ -10,9 +10,10 @@ import (
 	"github.com/tidegate/tidegate/dps-gateway/internal/token"
 )
 
-// stream is one answer under way.
+// stream is one answer under way, or one body that is pushed.
 type stream struct {
 	access *token.Access
+	pushed bool // the client sends
 	rc     *http.ResponseController
 	conn   net.Conn // nil if the server does not tell
 	cancel context.CancelFunc
@@ -21,7 +22,7 @@ type stream struct {
 	cut bool
 }
 
-// extend gives the client d to take the next bytes; false if the stream was cut.
+// extend gives the client d to take, or send, the next bytes; false if the stream was cut.
 func (s *stream) extend(d time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -29,6 +30,9 @@ func (s *stream) extend(d time.Duration) bool {
 		return false
 	}
 	_ = s.rc.SetWriteDeadline(time.Now().Add(d)) // a connection that is gone fails on the next write
+	if s.pushed {
+		_ = s.rc.SetReadDeadline(time.Now().Add(d)) // as on the next read
+	}
 	return true
 }
 
@@ -45,6 +49,9 @@ func (s *stream) stop() {
 		_ = tcp.SetLinger(0) // closing then resets the connection; if it is gone already, all the better
 	}
 	_ = s.rc.SetWriteDeadline(time.Unix(1, 0))
+	if s.pushed {
+		_ = s.rc.SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
 func (s *stream) isCut() bool {
@@ -55,7 +62,7 @@ func (s *stream) isCut() bool {
 
 type flowKey struct{ pc, flow string }
 
-// streams are the answers under way in this process.
+// streams are the answers and pushed bodies under way in this process.
 type streams struct {
 	mu   sync.Mutex
 	open map[flowKey]map[*stream]struct{}

@@ -10,46 +10,54 @@ import (
 	"github.com/tidegate/tidegate/shared/problem"
 )
 
-// Prepare makes a consumer's flow (DataFlowPrepareMessage). Only pull is offered, so the flow waits PREPARED for the
-// provider's address.
+// Prepare makes a consumer's flow (DataFlowPrepareMessage). On pull it waits PREPARED for the provider's address. On push the
+// answer holds the address to which the provider is to push, and the flow can receive from then on: data may come before the
+// started notification does.
 func (s *Service) Prepare(ctx context.Context, c Call, m *dps.FlowMessage) (Answer, error) {
-	if err := pullOnly(m); err != nil {
+	dir, err := direction(m)
+	if err != nil {
 		return nil, err
 	}
-	t, err := s.creation(c, flowstore.Prepare, m, dps.Consumer)
+	if _, err := dps.CheckAddress(dps.SignalPrepare, dps.Consumer, dir, m.DataAddress); err != nil {
+		return nil, err
+	}
+	t, err := s.creation(c, flowstore.Prepare, m, dps.Consumer, dir)
 	if err != nil {
 		return nil, err
 	}
 	t.To = dps.Prepared
 	t.Effects = []flowstore.Effect{event(catalogue.DataFlowPrepared)}
-	if t.Answer, err = statusAnswer(m.ProcessID, dps.Prepared, nil); err != nil {
+	if err := s.answerCreation(ctx, t); err != nil {
 		return nil, err
 	}
-	r, err := s.store.Apply(ctx, t)
-	if err != nil {
-		return nil, err
-	}
-	return r.Answer, refusal(r, t.Signal, t.DataFlowID)
+	return s.apply(ctx, t)
 }
 
 // Start makes a provider's flow (DataFlowStartMessage), if the dataset is there and its agreement has an approving decision.
-// If there is no decision yet, it asks for one and waits for a bounded time.
+// If there is no decision yet, it asks for one and waits for a bounded time. On pull the answer holds the address from which
+// the consumer pulls; on push the message must hold the one to which the data goes.
 func (s *Service) Start(ctx context.Context, c Call, m *dps.FlowMessage) (Answer, error) {
-	if err := pullOnly(m); err != nil {
-		return nil, err
-	}
-	t, err := s.creation(c, flowstore.Start, m, dps.Provider)
+	dir, err := direction(m)
 	if err != nil {
 		return nil, err
 	}
-	addr, tokenID, err := s.issuer.Issue(ctx, grantOf(t.New))
+	addr, err := dps.CheckAddress(dps.SignalStart, dps.Provider, dir, m.DataAddress)
 	if err != nil {
 		return nil, err
 	}
-	t.To, t.TokenID = dps.Started, tokenID
+	if dir == dps.Push {
+		if err := dps.ValidateAddress(addr, m.Profile, s.opts.AllowHTTP); err != nil {
+			return nil, err
+		}
+	}
+	t, err := s.creation(c, flowstore.Start, m, dps.Provider, dir)
+	if err != nil {
+		return nil, err
+	}
+	t.To, t.Address = dps.Started, addr
 	t.Decided = &flowstore.Decided{AgreementID: m.AgreementID, DatasetID: m.DatasetID}
 	t.Effects = []flowstore.Effect{event(catalogue.DataFlowStarted)}
-	if t.Answer, err = statusAnswer(m.ProcessID, dps.Started, addr); err != nil {
+	if err := s.answerCreation(ctx, t); err != nil {
 		return nil, err
 	}
 	r, err := s.store.Apply(ctx, t)
@@ -66,6 +74,18 @@ func (s *Service) Start(ctx context.Context, c Call, m *dps.FlowMessage) (Answer
 		}
 	}
 	return r.Answer, refusal(r, t.Signal, t.DataFlowID)
+}
+
+// answerCreation makes the answer to prepare and start: with a data address if this side owns it.
+func (s *Service) answerCreation(ctx context.Context, t *flowstore.Transition) (err error) {
+	var addr *dps.DataAddress
+	if dps.OwnsAddress(t.New.Role, t.New.Direction) {
+		if addr, t.TokenID, err = s.issuer.Issue(ctx, grantOf(t.New)); err != nil {
+			return err
+		}
+	}
+	t.Answer, err = statusAnswer(t.DataFlowID, t.To, addr)
+	return err
 }
 
 // decide has the missing decision made. What it was is read from the record, by the transition that follows.
@@ -90,7 +110,7 @@ func (s *Service) decide(ctx context.Context, c Call, m *dps.FlowMessage) error 
 	return problem.New(problem.Forbidden, "there is no decision on the agreement")
 }
 
-func (s *Service) creation(c Call, signal flowstore.Signal, m *dps.FlowMessage, role dps.Role) (*flowstore.Transition, error) {
+func (s *Service) creation(c Call, signal flowstore.Signal, m *dps.FlowMessage, role dps.Role, dir dps.Direction) (*flowstore.Transition, error) {
 	meaning := *m
 	meaning.MessageID = ""
 	print, err := fingerprint(meaning)
@@ -101,7 +121,7 @@ func (s *Service) creation(c Call, signal flowstore.Signal, m *dps.FlowMessage, 
 	t := s.transition(c, signal, m.MessageID, print)
 	t.New = &flowstore.Flow{
 		Flow: gatewayapi.Flow{
-			ParticipantContextID: c.ParticipantContextID, DataFlowID: m.ProcessID, Role: role, Direction: dps.Pull, Profile: m.Profile,
+			ParticipantContextID: c.ParticipantContextID, DataFlowID: m.ProcessID, Role: role, Direction: dir, Profile: m.Profile,
 			ParticipantID: m.ParticipantID, CounterPartyID: m.CounterPartyID, DataspaceContext: m.DataspaceContext,
 			AgreementID: m.AgreementID, DatasetID: m.DatasetID, Claims: m.Claims, Labels: m.Labels, Metadata: m.Metadata,
 		},
@@ -110,20 +130,20 @@ func (s *Service) creation(c Call, signal flowstore.Signal, m *dps.FlowMessage, 
 	return t, nil
 }
 
-// pullOnly refuses what this data plane does not advertise.
-func pullOnly(m *dps.FlowMessage) error {
-	if m.Profile != dps.ProfileHTTPPull {
-		return problem.Field("profile", "is %q; this data plane offers %s", m.Profile, dps.ProfileHTTPPull)
+// direction refuses what this data plane does not advertise, and tells which way the data of what it does goes.
+func direction(m *dps.FlowMessage) (dps.Direction, error) {
+	switch m.Profile {
+	case dps.ProfileHTTPPull:
+		return dps.Pull, nil
+	case dps.ProfileHTTPPush:
+		return dps.Push, nil
 	}
-	if m.DataAddress != nil {
-		return problem.Field("dataAddress", "must be absent: on pull the provider's data plane supplies the address")
-	}
-	return nil
+	return "", problem.Field("profile", "is %q; this data plane offers %s and %s", m.Profile, dps.ProfileHTTPPull, dps.ProfileHTTPPush)
 }
 
 func grantOf(f *flowstore.Flow) Grant {
 	return Grant{
 		ParticipantContextID: f.ParticipantContextID, DataFlowID: f.DataFlowID, AgreementID: f.AgreementID, DatasetID: f.DatasetID,
-		CounterPartyID: f.CounterPartyID, Profile: f.Profile,
+		CounterPartyID: f.CounterPartyID, Profile: f.Profile, Direction: f.Direction,
 	}
 }

@@ -16,16 +16,28 @@ type meaning struct {
 	DataAddress *dps.DataAddress
 }
 
-// Started takes the provider's address and starts a consumer's flow (DataFlowStartedNotificationMessage).
+// Started starts a consumer's flow (DataFlowStartedNotificationMessage). On pull it takes the provider's address. On push there
+// is none to take: control planes send back the address that this data plane made, or nothing. So the message tells which way the
+// flow is meant to go, and the transition checks it.
 func (s *Service) Started(ctx context.Context, c Call, m *dps.StartedNotificationMessage) (Answer, error) {
-	if err := s.validAddress(m.DataAddress); err != nil {
-		return nil, err
+	dir, addr := dps.Push, (*dps.DataAddress)(nil)
+	switch a := m.DataAddress; {
+	case a == nil:
+	case a.EndpointType == dps.ProfileHTTPPush:
+		if err := s.echoed(a, c.DataFlowID); err != nil {
+			return nil, err
+		}
+	default:
+		if err := dps.ValidateAddress(a, dps.ProfileHTTPPull, s.opts.AllowHTTP); err != nil {
+			return nil, err
+		}
+		dir, addr = dps.Pull, a
 	}
 	t, err := s.move(c, flowstore.NotifyOn, m.MessageID, meaning{DataAddress: m.DataAddress}, dps.Started, allowedFrom[dps.SignalStarted])
 	if err != nil {
 		return nil, err
 	}
-	t.Role, t.Direction, t.Address = dps.Consumer, dps.Pull, m.DataAddress
+	t.Role, t.Direction, t.Address = dps.Consumer, dir, addr
 	t.Effects = []flowstore.Effect{event(catalogue.DataFlowStarted)}
 	return s.apply(ctx, t)
 }
@@ -41,15 +53,10 @@ func (s *Service) Suspend(ctx context.Context, c Call, m *dps.SuspendMessage) (A
 	return s.apply(ctx, t)
 }
 
-// Resume starts a suspended flow again. A provider's answer holds a fresh address, without which EDC loses the transfer; a
-// consumer takes the one of the message, if there is one. It takes two round trips, the others one: what the token is bound
-// to must be read first.
+// Resume starts a suspended flow again. The side that owns the data address answers with a fresh one, without which EDC loses the
+// transfer; the other takes the one of the message, if there is one. It takes two round trips, the others one: what the token is
+// bound to must be read first.
 func (s *Service) Resume(ctx context.Context, c Call, m *dps.ResumeMessage) (Answer, error) {
-	if m.DataAddress != nil {
-		if err := s.validAddress(m.DataAddress); err != nil {
-			return nil, err
-		}
-	}
 	f, ok, err := s.store.GetOnce(ctx, c.ParticipantContextID, c.DataFlowID, c.Once)
 	switch {
 	case err != nil:
@@ -64,23 +71,46 @@ func (s *Service) Resume(ctx context.Context, c Call, m *dps.ResumeMessage) (Ans
 	}
 	t.Role = f.Role
 	t.Effects = []flowstore.Effect{event(catalogue.DataFlowResumed)}
-	if f.Role == dps.Consumer {
-		t.Address = m.DataAddress
-		return s.apply(ctx, t)
+	if f.Role == dps.Provider {
+		t.Decided = &flowstore.Decided{AgreementID: f.AgreementID, DatasetID: f.DatasetID}
 	}
 	if m.DataAddress != nil {
-		return nil, problem.Field("dataAddress", "must be absent: the provider's data plane supplies the address")
+		if err := s.resumeAddress(f, m.DataAddress); err != nil {
+			return nil, err
+		}
+	}
+	if !dps.OwnsAddress(f.Role, f.Direction) {
+		t.Address = m.DataAddress
+		return s.apply(ctx, t)
 	}
 	addr, tokenID, err := s.issuer.Issue(ctx, grantOf(f))
 	if err != nil {
 		return nil, err
 	}
 	t.TokenID = tokenID
-	t.Decided = &flowstore.Decided{AgreementID: f.AgreementID, DatasetID: f.DatasetID}
 	if t.Answer, err = statusAnswer(c.DataFlowID, dps.Started, addr); err != nil {
 		return nil, err
 	}
 	return s.apply(ctx, t)
+}
+
+// resumeAddress checks the address of a resume.
+func (s *Service) resumeAddress(f *flowstore.Flow, a *dps.DataAddress) error {
+	switch {
+	case !dps.OwnsAddress(f.Role, f.Direction):
+		return dps.ValidateAddress(a, f.Profile, s.opts.AllowHTTP)
+	case f.Direction == dps.Push:
+		return s.echoed(a, f.DataFlowID)
+	}
+	return problem.Field("dataAddress", "must be absent: the provider's data plane supplies the address")
+}
+
+// echoed refuses an address on push that is not the one that this data plane made for the flow.
+func (s *Service) echoed(a *dps.DataAddress, id string) error {
+	if a.Endpoint != s.issuer.Endpoint(Grant{DataFlowID: id, Direction: dps.Push}) {
+		return problem.Field("dataAddress", "is not the one that this data plane made: on push the consumer's data plane supplies the address")
+	}
+	return nil
 }
 
 // Terminate ends a flow for good.
@@ -147,8 +177,4 @@ func (s *Service) apply(ctx context.Context, t *flowstore.Transition) (Answer, e
 		return nil, err
 	}
 	return r.Answer, refusal(r, t.Signal, t.DataFlowID)
-}
-
-func (s *Service) validAddress(a *dps.DataAddress) error {
-	return dps.ValidateAddress(a, dps.ProfileHTTPPull, s.opts.AllowHTTP)
 }

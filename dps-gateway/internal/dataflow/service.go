@@ -23,12 +23,15 @@ type Grant struct {
 	DatasetID            string
 	CounterPartyID       string
 	Profile              string
+	Direction            dps.Direction // pull: the token reads; push: it writes
 }
 
-// AddressIssuer makes the data address of a provider's pull flow: the endpoint, and an access token for it. It keeps nothing:
-// a token is good while the live flow names its id.
+// AddressIssuer makes the data addresses that this side owns, a provider's on pull and a consumer's on push: the endpoint, and an
+// access token for it. It keeps nothing: a token is good while the live flow names its id.
 type AddressIssuer interface {
 	Issue(ctx context.Context, g Grant) (addr *dps.DataAddress, tokenID string, err error)
+	// Endpoint is the endpoint of the addresses that Issue makes.
+	Endpoint(g Grant) string
 }
 
 // Decider makes the decision on an agreement that has none yet, and has recorded it when it returns.

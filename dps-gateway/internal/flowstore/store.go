@@ -37,7 +37,7 @@ const (
 // Flow is a data flow without its data address.
 type Flow struct {
 	gatewayapi.Flow
-	TokenID         string // of the access token in force; provider only
+	TokenID         string // of the access token in force; of the side that owns the data address
 	CallbackAddress string // as the control plane sent it (EDC up to 0.18)
 }
 

@@ -154,13 +154,13 @@ func (g *Gateway) assemble(f files) {
 	}, log)
 	g.registrar = registration.New(g.tenants, func(t *tenant.Tenant) (registration.DataPlanes, error) { return g.clients.of(t) },
 		registration.Config{
-			SignalingURL: cfg.SignalingURL, JWKSURI: cfg.PublicURL + "/.well-known/jwks.json", Profiles: []string{dps.ProfileHTTPPull},
+			SignalingURL: cfg.SignalingURL, JWKSURI: cfg.PublicURL + "/.well-known/jwks.json", Profiles: []string{dps.ProfileHTTPPull, dps.ProfileHTTPPush},
 		}, log)
 	g.data = data.New(data.Config{
 		DataServerURL: cfg.DataServerURL, Wait: cfg.DataWait, Stall: cfg.StallTime,
 		Limits: tenant.Limits{ConcurrentStreams: cfg.MaxStreams, RequestsPerSecond: cfg.MaxRequestsPerSecond, BytesPerSecond: cfg.MaxBytesPerSecond},
 	}, data.Deps{
-		Tokens: issuer, Flows: g.store, Datasets: recs, Tenants: g.tenants, DataServer: g.clients.functions,
+		Tokens: issuer, Flows: g.store, Datasets: recs, Records: recs, Outbox: writer, Tenants: g.tenants, DataServer: g.clients.functions,
 		OpenBucket: objectstore.Open, Metrics: m, Log: log,
 	})
 	g.guard = &guard{rdb: g.rdb, cfg: cfg.Redis, log: log}

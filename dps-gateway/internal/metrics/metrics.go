@@ -34,6 +34,7 @@ type Metrics struct {
 	dataRequests *prometheus.CounterVec
 	dataTime     *prometheus.HistogramVec
 	dataBytes    *prometheus.CounterVec
+	ingestBytes  *prometheus.CounterVec
 	open         *prometheus.GaugeVec
 	cut          *prometheus.CounterVec
 }
@@ -62,10 +63,11 @@ func New() *Metrics {
 		sendAge:      histogram("outbox_delivery_seconds", "Age of what was delivered from the outbox.", slow, "lane"),
 		parked:       counter("outbox_parked_total", "What was given up and parked.", pcLabel, "lane"),
 		pending:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "tidegate_outbox_in_hand", Help: "Entries of the outbox that this replica has read and not sent."}),
-		dataRequests: counter("data_requests_total", "Data requests with a valid token, by status.", pcLabel, "code"),
-		dataTime:     histogram("data_request_seconds", "Time that data requests took, streams included.", slow, pcLabel),
+		dataRequests: counter("data_requests_total", "Data requests and pushes with a valid token, by status.", pcLabel, "code"),
+		dataTime:     histogram("data_request_seconds", "Time that data requests and pushes took, streams included.", slow, pcLabel),
 		dataBytes:    counter("data_bytes_total", "Bytes of data that were sent.", pcLabel),
-		open:         prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tidegate_data_streams", Help: "Data requests under way."}, []string{pcLabel}),
+		ingestBytes:  counter("ingest_bytes_total", "Bytes of data that were pushed to a tenant.", pcLabel),
+		open:         prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tidegate_data_streams", Help: "Data requests and pushes under way."}, []string{pcLabel}),
 		cut:          counter("data_streams_cut_total", "Streams that were cut because they might not go on.", pcLabel),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -74,7 +76,7 @@ func New() *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		m.signals, m.signalTime, m.transitions, m.sends, m.sendAge, m.parked, m.pending,
-		m.dataRequests, m.dataTime, m.dataBytes, m.open, m.cut, build,
+		m.dataRequests, m.dataTime, m.dataBytes, m.ingestBytes, m.open, m.cut, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -136,6 +138,9 @@ func (m *Metrics) DataRequest(pc string, code int, d time.Duration) {
 
 // Bytes counts bytes of data sent.
 func (m *Metrics) Bytes(pc string, n int64) { m.dataBytes.WithLabelValues(pc).Add(float64(n)) }
+
+// Received counts bytes of data that were pushed to a tenant.
+func (m *Metrics) Received(pc string, n int64) { m.ingestBytes.WithLabelValues(pc).Add(float64(n)) }
 
 // StreamOpened and StreamClosed count what is under way.
 func (m *Metrics) StreamOpened(pc string) { m.open.WithLabelValues(pc).Inc() }

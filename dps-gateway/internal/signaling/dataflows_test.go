@@ -2,6 +2,7 @@ package signaling_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -189,7 +190,8 @@ func TestWhatIsRefused(t *testing.T) {
 	w := newWorld(t, rdb)
 	w.approve("provider", "agr-1", "asset-1", "them-id")
 	w.signal("consumer", "prepare", flowMessage("m1", "tp"))
-	push := strings.ReplaceAll(flowMessage("m9", "tp9"), dps.ProfileHTTPPull, dps.ProfileHTTPPush)
+	push := asPush(flowMessage("m9", "tp9"))
+	w.signal("consumer", "prepare", asPush(flowMessage("m1", "push")))
 	withAddress := strings.Replace(startedMessage("m9", "https://x.example/", "t"), `{"messageId":"m9",`, strings.TrimSuffix(flowMessage("m9", "tp9"), "}")+",", 1)
 	for _, c := range []struct {
 		name, pc, rest, body string
@@ -200,7 +202,11 @@ func TestWhatIsRefused(t *testing.T) {
 		{"a missing member", "consumer", "prepare", strings.Replace(flowMessage("m9", "tp9"), `"agreementId":"agr-1",`, "", 1), 400, "agreementId"},
 		{"a member of another type", "consumer", "prepare", strings.Replace(flowMessage("m9", "tp9"), `"agr-1"`, "7", 1), 400, "agreementId"},
 		{"a profile that is not offered", "consumer", "prepare", strings.ReplaceAll(flowMessage("m9", "tp9"), dps.ProfileHTTPPull, "https://kafka.example/stream-pull"), 400, "profile"},
-		{"push", "provider", "start", strings.TrimSuffix(push, "}") + `,"dataAddress":{"endpointType":"` + dps.ProfileHTTPPush + `","endpoint":"https://x.example/"}}`, 400, "profile"},
+		{"push without an address", "provider", "start", push, 400, "dataAddress"},
+		{"push to an address that is not https", "provider", "start", pushTo(push, dps.ProfileHTTPPush, "http://x.example/"), 400, "dataAddress.endpoint"},
+		{"push to an address of another profile", "provider", "start", pushTo(push, dps.ProfileHTTPPull, "https://x.example/"), 400, "dataAddress.endpointType"},
+		{"started of a push with another address than ours", "consumer", "push/started", `{"messageId":"m9","dataAddress":` + pushAddress("https://x.example/") + `}`, 400, "dataAddress"},
+		{"started of a push with an address of pull", "consumer", "push/started", startedMessage("m9", "https://x.example/", "t"), 400, "dataAddress"},
 		{"an address on pull", "provider", "start", withAddress, 400, "dataAddress"},
 		{"started without an address", "consumer", "tp/started", `{"messageId":"m9"}`, 400, "dataAddress"},
 		{"started with an address that is not https", "consumer", "tp/started", startedMessage("m9", "http://x.example/", "t"), 400, "dataAddress.endpoint"},
@@ -224,7 +230,7 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
-// TestEveryStateTimesEveryMessage drives a flow of each role into each state and sends each message: what the state machine of
+// TestEveryStateTimesEveryMessage drives a flow of each direction and role into each state and sends each message: what the state machine of
 // shared/dps allows is 200, everything else 400 with the state named, and the flow stays.
 func TestEveryStateTimesEveryMessage(t *testing.T) {
 	rdb, _ := redistest.Mini(t)
@@ -246,53 +252,72 @@ func TestEveryStateTimesEveryMessage(t *testing.T) {
 		},
 	}
 	n := 0
-	for role, states := range ways {
-		pc := strings.ToLower(string(role))
-		for state, way := range states {
-			for _, signal := range []dps.Signal{
-				dps.SignalPrepare, dps.SignalStart, dps.SignalStarted, dps.SignalSuspend, dps.SignalResume, dps.SignalTerminate, dps.SignalCompleted,
-			} {
-				n++
-				id := pc + strings.Repeat("i", n)
-				send := func(signal dps.Signal, messageID, reason string) *answer {
-					switch signal {
-					case dps.SignalPrepare, dps.SignalStart:
-						return w.signal(pc, string(signal), flowMessage(messageID, id))
-					case dps.SignalStarted:
-						return w.signal(pc, id+"/started", startedMessage(messageID, "https://p.example/", "t-"+messageID))
-					default:
-						return w.signal(pc, id+"/"+string(signal), `{"messageId":"`+messageID+`","reason":"`+reason+`"}`)
-					}
-				}
-				for i, s := range way {
-					if a := send(s, "way"+strings.Repeat("x", i), "way"); a.code != http.StatusOK {
-						t.Fatalf("%s to %s by %s: %d %s", role, state, s, a.code, a.body)
-					}
-				}
-				before := len(flowstoretest.Entries(t.Context(), t, rdb, pc))
-				a := send(signal, "new", "new")
-				next, err := dps.Transition(state, role, dps.Pull, signal)
-				want, code := state, http.StatusBadRequest
-				switch {
-				case err == nil:
-					want, code = next, http.StatusOK
-				case signal == way[len(way)-1] && (signal == dps.SignalPrepare || signal == dps.SignalStart || signal == dps.SignalCompleted):
-					code = http.StatusOK // the same content again, with nothing in between
-				case signal == dps.SignalPrepare || signal == dps.SignalStart:
-					code = http.StatusConflict
-				}
-				if a.code != code {
-					t.Errorf("%s in %s, %s: %d %s, want %d", role, state, signal, a.code, a.body, code)
-				}
-				f, err := w.store.Get(t.Context(), pc, id)
-				if err != nil || f.State != want {
-					t.Errorf("%s in %s, %s: now %v %v, want %s", role, state, signal, f, err, want)
-				}
-				grew := len(flowstoretest.Entries(t.Context(), t, rdb, pc)) - before
-				if (grew == 1) != (want != state) {
-					t.Errorf("%s in %s, %s: %d events", role, state, signal, grew)
-				}
+	for _, dir := range []dps.Direction{dps.Pull, dps.Push} {
+		for role, states := range ways {
+			for state, way := range states {
+				everyMessage(t, w, dir, role, state, way, &n)
 			}
+		}
+	}
+}
+
+// everyMessage drives flows into a state and sends each message to one of them.
+func everyMessage(t *testing.T, w *world, dir dps.Direction, role dps.Role, state dps.State, way []dps.Signal, n *int) {
+	t.Helper()
+	pc := strings.ToLower(string(role))
+
+	for _, signal := range []dps.Signal{
+		dps.SignalPrepare, dps.SignalStart, dps.SignalStarted, dps.SignalSuspend, dps.SignalResume, dps.SignalTerminate, dps.SignalCompleted,
+	} {
+		*n++
+		id := pc + fmt.Sprint(*n)
+		send := func(signal dps.Signal, messageID, reason string) *answer {
+			switch signal {
+			case dps.SignalPrepare, dps.SignalStart:
+				body := flowMessage(messageID, id)
+				if dir == dps.Push && signal == dps.SignalStart {
+					body = pushTo(asPush(body), dps.ProfileHTTPPush, "https://c.example/ingest")
+				} else if dir == dps.Push {
+					body = asPush(body)
+				}
+				return w.signal(pc, string(signal), body)
+			case dps.SignalStarted:
+				if dir == dps.Push {
+					return w.signal(pc, id+"/started", `{"messageId":"`+messageID+`"}`)
+				}
+				return w.signal(pc, id+"/started", startedMessage(messageID, "https://p.example/", "t-"+messageID))
+			default:
+				return w.signal(pc, id+"/"+string(signal), `{"messageId":"`+messageID+`","reason":"`+reason+`"}`)
+			}
+		}
+		for i, s := range way {
+			if a := send(s, "way"+strings.Repeat("x", i), "way"); a.code != http.StatusOK {
+				t.Fatalf("%s %s to %s by %s: %d %s", dir, role, state, s, a.code, a.body)
+			}
+		}
+		before := len(flowstoretest.Entries(t.Context(), t, w.rdb, pc))
+		a := send(signal, "new", "new")
+		next, err := dps.Transition(state, role, dir, signal)
+		want, code := state, http.StatusBadRequest
+		switch {
+		case err == nil:
+			want, code = next, http.StatusOK
+		case signal == way[len(way)-1] && (signal == dps.SignalPrepare || signal == dps.SignalStart || signal == dps.SignalCompleted ||
+			(signal == dps.SignalStarted && dir == dps.Push)):
+			code = http.StatusOK // the same content again, with nothing in between
+		case signal == dps.SignalPrepare || signal == dps.SignalStart:
+			code = http.StatusConflict
+		}
+		if a.code != code {
+			t.Errorf("%s %s in %s, %s: %d %s, want %d", dir, role, state, signal, a.code, a.body, code)
+		}
+		f, err := w.store.Get(t.Context(), pc, id)
+		if err != nil || f.State != want {
+			t.Errorf("%s %s in %s, %s: now %v %v, want %s", dir, role, state, signal, f, err, want)
+		}
+		grew := len(flowstoretest.Entries(t.Context(), t, w.rdb, pc)) - before
+		if (grew == 1) != (want != state) {
+			t.Errorf("%s %s in %s, %s: %d events", dir, role, state, signal, grew)
 		}
 	}
 }

@@ -102,7 +102,14 @@ func (i *issuer) Issue(_ context.Context, g dataflow.Grant) (*dps.DataAddress, s
 	defer i.mu.Unlock()
 	i.n++
 	id := fmt.Sprintf("token-%d", i.n)
-	return dps.NewBearerAddress(g.Profile, "https://public.example/data/"+g.DataFlowID, id), id, nil
+	return dps.NewBearerAddress(g.Profile, i.Endpoint(g), id), id, nil
+}
+
+func (*issuer) Endpoint(g dataflow.Grant) string {
+	if g.Direction == dps.Push {
+		return "https://public.example/ingest/" + g.DataFlowID
+	}
+	return "https://public.example/data/" + g.DataFlowID
 }
 
 // decider is the approver, as the gateway's start sees it.

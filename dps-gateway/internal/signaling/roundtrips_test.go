@@ -50,6 +50,8 @@ func TestASignalIsOneRoundTrip(t *testing.T) {
 		{"consumer", "prepare", flowMessage("m1", "tpc"), 1},
 		{"consumer", "tpc/started", startedMessage("m2", "https://p.example/", "t"), 1},
 		{"consumer", "tpc/terminate", `{"messageId":"m4"}`, 1},
+		{"consumer", "prepare", asPush(flowMessage("m1", "tpp")), 1},
+		{"consumer", "tpp/started", `{"messageId":"m2"}`, 1},
 	} {
 		c.n.Store(0)
 		if a := w.signal(call.pc, call.rest, call.body); a.code != http.StatusOK {

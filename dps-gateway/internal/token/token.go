@@ -1,6 +1,6 @@
-// Package token makes and checks the access tokens of the public data endpoint, and the data addresses that carry them.
+// Package token makes and checks the access tokens of the public data and ingest endpoints, and the data addresses that carry them.
 //
-// A token is a JWT (ES256) bound to one data flow: tenant, flow, agreement and dataset stand in it, signed. That it is well
+// A token is a JWT (ES256) bound to one data flow: tenant, flow, agreement, dataset and whether it reads or writes stand in it, signed. That it is well
 // signed is necessary and not enough: the data endpoint reads the flow's state on every request, and a flow knows the id of
 // the one token that is in force. The address is that of the HTTP transfer profile (DPS profiles, "HTTP"); as there is no
 // refresh token, it has no expiresIn either (token renewal profile).
@@ -28,6 +28,14 @@ const (
 	claimDataFlow           = "data_flow"
 	claimAgreement          = "agreement"
 	claimDataset            = "dataset"
+	claimUse                = "use" // useRead or useWrite
+)
+
+// What a token may be used for: to read a provider's data (pull), or to write into a consumer's sink (push). A token without the
+// claim was issued before there was push.
+const (
+	useRead  = "read"
+	useWrite = "write"
 )
 
 // verified is how many tokens are remembered as well signed, so that a busy consumer costs one signature check.
@@ -66,18 +74,34 @@ func (i *Issuer) Issue(_ context.Context, g dataflow.Grant) (addr *dps.DataAddre
 		"iss": i.publicURL, "aud": i.publicURL, "sub": g.CounterPartyID, "jti": tokenID,
 		"iat": now.Unix(), "exp": now.Add(i.ttl).Unix(),
 		claimParticipantContext: g.ParticipantContextID, claimDataFlow: g.DataFlowID,
-		claimAgreement: g.AgreementID, claimDataset: g.DatasetID,
+		claimAgreement: g.AgreementID, claimDataset: g.DatasetID, claimUse: use(g.Direction),
 	})
 	if err != nil {
 		return nil, "", problem.Wrap(problem.Internal, err, "issuing an access token")
 	}
 	return &dps.DataAddress{
-		Type: "DataAddress", EndpointType: g.Profile, Endpoint: i.publicURL + "/data/" + url.PathEscape(g.DataFlowID),
+		Type: "DataAddress", EndpointType: g.Profile, Endpoint: i.Endpoint(g),
 		EndpointProperties: []dps.EndpointProperty{
 			{Type: "EndpointProperty", Name: dps.PropertyAuthorization, Value: token},
 			{Type: "EndpointProperty", Name: dps.PropertyAuthType, Value: "bearer"},
 		},
 	}, tokenID, nil
+}
+
+// Endpoint implements dataflow.AddressIssuer.
+func (i *Issuer) Endpoint(g dataflow.Grant) string {
+	path := "/data/"
+	if g.Direction == dps.Push {
+		path = "/ingest/"
+	}
+	return i.publicURL + path + url.PathEscape(g.DataFlowID)
+}
+
+func use(dir dps.Direction) string {
+	if dir == dps.Push {
+		return useWrite
+	}
+	return useRead
 }
 
 // Verify checks a token's signature, issuer, audience and times, and returns what it grants. Its error is of kind
@@ -102,7 +126,13 @@ func (i *Issuer) Verify(token string) (*Access, error) {
 			AgreementID: text(claimAgreement), DatasetID: text(claimDataset), CounterPartyID: c.Subject,
 		},
 	}
-	if a.TokenID == "" || a.ParticipantContextID == "" || a.DataFlowID == "" {
+	switch text(claimUse) {
+	case useRead, "":
+		a.Direction = dps.Pull
+	case useWrite:
+		a.Direction = dps.Push
+	}
+	if a.Direction == "" || a.TokenID == "" || a.ParticipantContextID == "" || a.DataFlowID == "" {
 		return nil, problem.New(problem.Unauthenticated, "the access token is not valid")
 	}
 	i.cache.Put(key, a, a.Expiry)

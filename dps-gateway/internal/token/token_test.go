@@ -39,6 +39,7 @@ func signer(t *testing.T, keys ...*ecdsa.PrivateKey) *auth.Signer {
 
 var grant = dataflow.Grant{
 	ParticipantContextID: "provider", DataFlowID: "tp/1 ü", AgreementID: "agr", DatasetID: "ds", CounterPartyID: "did:web:c", Profile: dps.ProfileHTTPPull,
+	Direction: dps.Pull,
 }
 
 func issue(t *testing.T, i *token.Issuer) (*dps.DataAddress, string) {
@@ -172,4 +173,21 @@ func FuzzVerify(f *testing.F) {
 			t.Errorf("accepted %q", text)
 		}
 	})
+}
+
+func TestATokenReadsOrWritesNeverBoth(t *testing.T) {
+	i := token.NewIssuer(signer(t, key(t)), "https://public.example", time.Hour)
+	push := grant
+	push.Profile, push.Direction = dps.ProfileHTTPPush, dps.Push
+	addr, _, err := i.Issue(t.Context(), push)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if addr.Endpoint != "https://public.example/ingest/tp%2F1%20%C3%BC" || addr.EndpointType != dps.ProfileHTTPPush {
+		t.Errorf("address %s %s", addr.EndpointType, addr.Endpoint)
+	}
+	a, err := i.Verify(addr.Property(dps.PropertyAuthorization))
+	if err != nil || a.Direction != dps.Push {
+		t.Errorf("%+v %v", a, err)
+	}
 }
