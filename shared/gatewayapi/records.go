@@ -14,6 +14,7 @@ const (
 	KindDecision Kind = "decisions"  // id: the negotiation id at the deciding side, or "agreement:" + agreement id, see Decision
 	KindSupply   Kind = "supplies"   // id: SupplyID(subscription, dataset id)
 	KindDelivery Kind = "deliveries" // id: the data flow id
+	KindPush     Kind = "pushes"     // id: the data flow id
 )
 
 // Dataset tells where the bytes of a published dataset are and what they must be. asset-publisher writes it before the asset
@@ -104,7 +105,7 @@ type Supply struct {
 	UpdatedAt         time.Time   `json:"updatedAt"`
 }
 
-// Delivery is transfer-puller's memory of one flow: what is being written where. The bytes' progress itself is at the sink.
+// Delivery is the memory of one consumer's flow, transfer-puller's on pull and the gateway's on push: what is being written where. The bytes' progress itself is at the sink.
 type Delivery struct {
 	ID        string          `json:"id"` // the data flow id
 	DatasetID string          `json:"datasetId"`
@@ -124,6 +125,22 @@ type Delivery struct {
 	Attempts    int       `json:"attempts,omitempty"`    // refusals and broken promises of the provider so far
 	LeaseOwner  string    `json:"leaseOwner,omitempty"`  // the invocation that is at work on this flow
 	LeaseUntil  time.Time `json:"leaseUntil,omitzero"`   // when the owner is taken for dead unless it has renewed
+}
+
+// Push is transfer-pusher's memory of one provider's flow: what is being sent. How much of it has arrived only the consumer knows.
+type Push struct {
+	ID         string    `json:"id"` // the data flow id
+	DatasetID  string    `json:"datasetId"`
+	Size       int64     `json:"size"`             // bytes
+	SHA256     string    `json:"sha256,omitempty"` // of what is being sent; empty = not begun
+	Offset     int64     `json:"offset"`           // bytes sent, or there according to the consumer, when this was written
+	Slices     int       `json:"slices"`
+	Done       bool      `json:"done"`               // nothing more is to be sent
+	Failed     string    `json:"failed,omitempty"`   // why the flow was given up
+	Attempts   int       `json:"attempts,omitempty"` // refusals of the consumer so far
+	LeaseOwner string    `json:"leaseOwner,omitempty"`
+	LeaseUntil time.Time `json:"leaseUntil,omitzero"` // when the owner is taken for dead unless it has renewed
+	UpdatedAt  time.Time `json:"updatedAt"`
 }
 
 // SupplyID is the id of the supply record of a dataset under a subscription.
