@@ -41,6 +41,7 @@ func (c checker) tenant(t *Tenant) {
 	c.word("bpn", t.BPN)
 	c.controlPlane(t.ControlPlane)
 	c.auth(t.Auth)
+	c.renewal(t)
 	c.buckets(t)
 	c.policies(t)
 	c.publish(t)

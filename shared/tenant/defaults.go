@@ -28,6 +28,20 @@ const (
 	Review   = "review" // a person decides
 )
 
+// Values of Renewal.Offer: what a provider's data addresses hold for a consumer that is named by a did:web.
+const (
+	OfferLong  = "long"  // a token that lasts, and a refresh token beside it: a consumer that can't renew works too
+	OfferShort = "short" // a token of minutes that must be renewed
+	OfferOff   = "off"   // a token that lasts, and nothing else
+)
+
+// Algorithms of Vault.
+const (
+	AlgorithmES256 = "ES256"
+	AlgorithmES384 = "ES384"
+	AlgorithmEdDSA = "EdDSA"
+)
+
 // Types of SignalingAuthorization.
 const (
 	SignalingOAuth2  = "oauth2_client_credentials"
@@ -48,6 +62,12 @@ func setDefaults(t *Tenant) {
 		fill(&cp.Signaling.DataplaneID, t.ParticipantContextID+dataplaneSuffix)
 	}
 	fill(&cp.Signaling.Authorization.Subject, cp.Signaling.Authorization.ClientID)
+	fill(&t.Renewal.Offer, OfferLong)
+	if v := &t.Renewal.Key.Vault; *v != (Vault{}) {
+		fill(&v.Mount, "transit")
+		fill(&v.Algorithm, AlgorithmES256)
+		v.URL = strings.TrimRight(v.URL, "/")
+	}
 	fill(&t.Approve.Mode, DefaultMode)
 	fill(&t.Approve.Default, DefaultVerdict)
 	if len(t.Auth.Scopes) == 0 {
@@ -66,7 +86,10 @@ func fill[T ~string](v *T, def T) {
 
 // resolveFiles makes the names of secret files that are relative in the document relative to its folder.
 func (t *Tenant) resolveFiles(dir string) {
-	files := []*string{&t.ControlPlane.Signaling.Authorization.ClientSecretFile, &t.Auth.ClientSecretFile, &t.Auth.SubjectTokenFile}
+	files := []*string{
+		&t.ControlPlane.Signaling.Authorization.ClientSecretFile, &t.Auth.ClientSecretFile, &t.Auth.SubjectTokenFile,
+		&t.Renewal.Key.File, &t.Renewal.Key.Vault.TokenFile,
+	}
 	for i := range t.Buckets {
 		files = append(files, &t.Buckets[i].CredentialsFile)
 	}

@@ -101,6 +101,9 @@ func TestTheCompleteDocumentIsReadWhole(t *testing.T) {
 			Type: "client_credentials", TokenEndpoint: "https://idp.example/token", ClientID: "provider-app", ClientSecretFile: secrets + "management-client",
 			Scopes: []string{"management-api:read", "management-api:write"},
 		},
+		Renewal: tenant.Renewal{Offer: "long", Key: tenant.RenewalKey{ID: "did:web:provider.example#key-1", Vault: tenant.Vault{
+			URL: "https://vault.example", TokenFile: secrets + "vault-token", Key: "provider", Mount: "transit", Algorithm: "ES256", Namespace: "tenants/provider",
+		}}},
 		Buckets: []tenant.Bucket{
 			{Name: "outbox", URL: "s3://provider-outbox?region=eu-central-1&endpoint=https://s3.example", CredentialsFile: secrets + "s3"},
 			{Name: "inbox", URL: "file:///var/lib/tidegate/inbox"},

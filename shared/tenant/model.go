@@ -11,6 +11,7 @@ type Tenant struct {
 	Suspended            bool           `yaml:"suspended,omitempty"` // a suspended tenant is answered like an unknown one
 	ControlPlane         ControlPlane   `yaml:"controlPlane"`
 	Auth                 Auth           `yaml:"auth"`
+	Renewal              Renewal        `yaml:"renewal,omitempty"`
 	Buckets              []Bucket       `yaml:"buckets"`
 	Policies             []Policy       `yaml:"policies,omitempty"`
 	Publish              []PublishRule  `yaml:"publish,omitempty"`
@@ -74,6 +75,31 @@ type Auth struct {
 	SubjectTokenFile string   `yaml:"subjectTokenFile,omitempty"` // token_exchange: the projected workload token, read anew each time
 	Audience         string   `yaml:"audience,omitempty"`         // token_exchange
 	Scopes           []string `yaml:"scopes,omitempty"`
+}
+
+// Renewal is the tenant's part in the token renewal profile of Data Plane Signaling.
+type Renewal struct {
+	Offer  string     `yaml:"offer,omitempty"`  // as provider: long (default), short or off
+	Demand bool       `yaml:"demand,omitempty"` // as consumer: refuse a pull whose data address can't be renewed
+	Key    RenewalKey `yaml:"key,omitempty"`    // as consumer: signs requests to renew; without it none is made
+}
+
+// RenewalKey is a key of the tenant's own DID document: in a file, or in Vault.
+type RenewalKey struct {
+	ID    string `yaml:"id"`             // of the verification method: <did>#<fragment>
+	File  string `yaml:"file,omitempty"` // PEM (PKCS#8) or JWK, EC P-256, EC P-384 or Ed25519; read anew each time
+	Vault Vault  `yaml:"vault,omitempty"`
+}
+
+// Vault names a key of a Vault transit engine, which signs without giving it out.
+type Vault struct {
+	URL       string `yaml:"url"`
+	TokenFile string `yaml:"tokenFile"` // read anew each time
+	Key       string `yaml:"key"`
+	Version   int    `yaml:"version,omitempty"`   // of the key; 0 = the latest
+	Mount     string `yaml:"mount,omitempty"`     // default transit
+	Algorithm string `yaml:"algorithm,omitempty"` // ES256 (default), ES384 or EdDSA, as the key's type is
+	Namespace string `yaml:"namespace,omitempty"` // Vault Enterprise
 }
 
 // Bucket is a place for objects: a folder or a bucket of an object store.

@@ -73,7 +73,7 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request, a *token.Access) (
 	if err != nil {
 		return 0, err
 	}
-	if err := may(a, &live); err != nil {
+	if err := may(a, &live, live.Takes); err != nil {
 		return 0, err
 	}
 	f := ingest.Flow{Tenant: t, ID: a.DataFlowID, AgreementID: a.AgreementID, DatasetID: a.DatasetID, Provider: a.CounterPartyID}

@@ -79,12 +79,19 @@ func (s *Server) recheck(ctx context.Context, list []*stream) bool {
 			continue
 		}
 		for i, st := range batch {
-			if may(st.access, &states[i]) != nil || time.Now().After(st.access.Expiry) {
+			if may(st.access, &states[i], states[i].Keeps) != nil || ended(st.access) {
 				s.cut([]*stream{st}, "recheck")
 			}
 		}
 	}
 	return ok
+}
+
+// ended tells whether an answer must end with its token. One that can be renewed is short so that the next request needs a newer
+// one; what was begun in time ends with the flow.
+func ended(a *token.Access) bool {
+	_, renewable := flowstore.Family(a.TokenID)
+	return !renewable && time.Now().After(a.Expiry)
 }
 
 // housekeeping lets go of buckets that nobody uses.

@@ -60,6 +60,7 @@ type Deps struct {
 	Records    ingest.Records
 	Outbox     ingest.Appender
 	OpenBucket func(ctx context.Context, b tenant.Bucket) (objectstore.Store, error)
+	Renew      http.Handler // the refresh endpoint of our data addresses
 	Metrics    Metrics
 	Log        zerolog.Logger
 }
@@ -106,6 +107,7 @@ func Routes() []Route {
 		{http.MethodPut, "/ingest/{dataFlowId}"},
 		{http.MethodPost, "/ingest/{dataFlowId}"},
 		{http.MethodHead, "/ingest/{dataFlowId}"},
+		{http.MethodPost, "/token"},
 		{http.MethodGet, "/.well-known/jwks.json"},
 	}
 }
@@ -118,6 +120,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("PUT /ingest/{dataFlowId}", s.ingest)
 	mux.HandleFunc("POST /ingest/{dataFlowId}", s.ingest)
 	mux.HandleFunc("HEAD /ingest/{dataFlowId}", s.ingest)
+	mux.Handle("POST /token", s.Renew)
 	mux.HandleFunc("GET /.well-known/jwks.json", s.jwks)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { s.refuse(w, errNotServed()) })
 	return mux
@@ -200,7 +203,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, a *token.Access) 
 	if err != nil {
 		return outcome{}, err
 	}
-	if err := may(a, &live); err != nil {
+	if err := may(a, &live, live.Takes); err != nil {
 		return outcome{}, err
 	}
 	return s.serve(ctx, w, r, st, l, t, &live)
@@ -236,8 +239,9 @@ func (s *Server) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	return out, err
 }
 
-// may tells whether the flow may be served to the token's holder, or take what it pushes, now.
-func may(a *token.Access, live *flowstore.Served) error {
+// may tells whether the flow may be served to the token's holder, or take what it pushes, now. good judges the token's id: a request
+// needs one that is in force, an answer under way one that was renewed since, at most.
+func may(a *token.Access, live *flowstore.Served, good func(tokenID string) bool) error {
 	open := live.State == dps.Started && live.Role == dps.Provider && live.Direction == dps.Pull
 	if a.Direction == dps.Push { // as soon as prepare was answered (DPS 1.0, push)
 		open = (live.State == dps.Started || live.State == dps.Prepared) && live.Role == dps.Consumer && live.Direction == dps.Push
@@ -245,7 +249,7 @@ func may(a *token.Access, live *flowstore.Served) error {
 	switch {
 	case !open:
 		return errNotServed()
-	case live.TokenID != a.TokenID || live.DatasetID != a.DatasetID || live.AgreementID != a.AgreementID || live.CounterPartyID != a.CounterPartyID:
+	case !good(a.TokenID) || live.DatasetID != a.DatasetID || live.AgreementID != a.AgreementID || live.CounterPartyID != a.CounterPartyID:
 		return errToken()
 	case a.Direction == dps.Pull && (live.DatasetRevision == "" || live.Withdrawn):
 		return errNotServed()

@@ -26,7 +26,7 @@ var (
 		"state", "rev", "role", "dir", "prof", "pid", "cp", "dsc", "agr", "ds", "claims", "labels", "meta", "reason", "cre", "upd",
 		"tok", "cb",
 	}
-	liveFields = []string{"state", "rev", "role", "dir", "prof", "tok", "agr", "ds", "dsver", "cp"}
+	liveFields = []string{"state", "rev", "role", "dir", "prof", "tok", "agr", "ds", "dsver", "cp", "ptok"}
 )
 
 // Get implements Store.
@@ -171,7 +171,7 @@ func liveOf(v []any) LiveFlow {
 	return LiveFlow{
 		State: dps.State(text(v, 0)), Revision: number(v, 1), Role: dps.Role(text(v, 2)), Direction: dps.Direction(text(v, 3)),
 		Profile: text(v, 4), TokenID: text(v, 5), AgreementID: text(v, 6), DatasetID: text(v, 7), DatasetVersion: text(v, 8),
-		CounterPartyID: text(v, 9),
+		CounterPartyID: text(v, 9), PreviousTokenID: text(v, 10),
 	}
 }
 

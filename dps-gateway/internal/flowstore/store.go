@@ -126,6 +126,8 @@ type LiveFlow struct {
 	DatasetVersion string // the dataset's SHA-256 when the flow started; "" on the consumer's side
 	CounterPartyID string
 	Revision       int64
+
+	PreviousTokenID string // the one that TokenID has renewed; see Takes
 }
 
 // Ref names a flow.

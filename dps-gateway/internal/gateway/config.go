@@ -34,15 +34,19 @@ type Config struct {
 	ControlPlaneKeyFile string `env:"CONTROLPLANE_KEY_FILE,required" expect:"the file with the key in the URL of control planes' events"`
 	SigningKeyFile      string `env:"SIGNING_KEY_FILE,required" expect:"the PEM file with the keys that sign tokens, the same for all replicas; made if it is missing and the folder is writable"`
 
-	AllowPlainHTTP bool          `env:"ALLOW_PLAIN_HTTP" envDefault:"false"` // data addresses and our own URLs without TLS: for development
-	TokenTTL       time.Duration `env:"TOKEN_TTL" envDefault:"12h"`          // of access tokens
-	DecisionWait   time.Duration `env:"DECISION_WAIT" envDefault:"10s"`      // how long a provider's start waits for a decision
-	DataWait       time.Duration `env:"DATA_WAIT" envDefault:"30s"`          // how long a data request waits for a data server, cold start included
-	StallTime      time.Duration `env:"STALL_TIME" envDefault:"1m"`          // in which a client must take the next mebibyte
-	EventWait      time.Duration `env:"EVENT_WAIT" envDefault:"75s"`         // for the broker's answer; above its subscribers' timeout
-	Retention      time.Duration `env:"RETENTION" envDefault:"168h"`         // of data flows and deliveries that have ended
-	TenantsEvery   time.Duration `env:"TENANTS_EVERY" envDefault:"2s"`       // how often the tenants' documents are looked at
-	DrainTime      time.Duration `env:"DRAIN_TIME" envDefault:"4s"`          // for what is under way when the process is told to stop
+	AllowPlainHTTP bool          `env:"ALLOW_PLAIN_HTTP" envDefault:"false"`    // data addresses and our own URLs without TLS: for development
+	TokenTTL       time.Duration `env:"TOKEN_TTL" envDefault:"12h"`             // of access tokens
+	ShortTTL       time.Duration `env:"TOKEN_TTL_SHORT" envDefault:"10m"`       // of those of tenants with renewal.offer short
+	RenewBefore    time.Duration `env:"RENEW_BEFORE" envDefault:"30s"`          // a consumer's token that ends sooner, or is at a fifth of its life, is renewed
+	PrivatePeers   bool          `env:"ALLOW_PRIVATE_PEERS" envDefault:"false"` // DID documents and refresh endpoints of others inside our own network
+	DIDPlainHTTP   bool          `env:"DID_PLAIN_HTTP" envDefault:"false"`      // DID documents by http: for development
+	DecisionWait   time.Duration `env:"DECISION_WAIT" envDefault:"10s"`         // how long a provider's start waits for a decision
+	DataWait       time.Duration `env:"DATA_WAIT" envDefault:"30s"`             // how long a data request waits for a data server, cold start included
+	StallTime      time.Duration `env:"STALL_TIME" envDefault:"1m"`             // in which a client must take the next mebibyte
+	EventWait      time.Duration `env:"EVENT_WAIT" envDefault:"75s"`            // for the broker's answer; above its subscribers' timeout
+	Retention      time.Duration `env:"RETENTION" envDefault:"168h"`            // of data flows and deliveries that have ended
+	TenantsEvery   time.Duration `env:"TENANTS_EVERY" envDefault:"2s"`          // how often the tenants' documents are looked at
+	DrainTime      time.Duration `env:"DRAIN_TIME" envDefault:"4s"`             // for what is under way when the process is told to stop
 
 	// Limits of tenants whose document sets none; 0 = no limit.
 	MaxStreams           int   `env:"TENANT_CONCURRENT_STREAMS" envDefault:"1000"`
@@ -82,6 +86,8 @@ func (c *Config) Validate() error {
 	}
 	for _, v := range []setting[time.Duration]{
 		{"TOKEN_TTL", c.TokenTTL},
+		{"TOKEN_TTL_SHORT", c.ShortTTL},
+		{"RENEW_BEFORE", c.RenewBefore},
 		{"DECISION_WAIT", c.DecisionWait},
 		{"DATA_WAIT", c.DataWait},
 		{"STALL_TIME", c.StallTime},

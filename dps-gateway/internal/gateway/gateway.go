@@ -25,6 +25,7 @@ import (
 	"github.com/tidegate/tidegate/dps-gateway/internal/signaling"
 	"github.com/tidegate/tidegate/dps-gateway/internal/token"
 	"github.com/tidegate/tidegate/shared/auth"
+	"github.com/tidegate/tidegate/shared/did"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/objectstore"
 	"github.com/tidegate/tidegate/shared/problem"
@@ -43,6 +44,7 @@ type Gateway struct {
 	registrar *registration.Registrar
 	data      *data.Server
 	guard     *guard
+	dids      *did.Resolver
 	health    *health
 	listeners []*listener
 }
@@ -131,6 +133,7 @@ func closeAll(all []*listener) {
 // assemble makes the parts and hands each what it needs.
 func (g *Gateway) assemble(f files) {
 	cfg, log := g.cfg, g.log
+	g.dids = did.NewResolver(did.Options{PlainHTTP: cfg.DIDPlainHTTP, AllowPrivate: cfg.PrivatePeers})
 	m := metrics.New()
 	m.Backlog(g.rdb, g.tenantIDs, log)
 	bell := outbox.NewBell()
@@ -138,7 +141,7 @@ func (g *Gateway) assemble(f files) {
 	parkedWork := parked.New(g.rdb, bell)
 	recs := records.New(g.rdb, cfg.Retention)
 	g.store = flowstore.New(g.rdb, bell, cfg.Retention)
-	issuer := token.NewIssuer(f.signer, cfg.PublicURL, cfg.TokenTTL)
+	issuer := token.NewIssuer(f.signer, cfg.PublicURL, cfg.TokenTTL).WithRenewal(token.Renewal{Offer: g.offer, ShortTTL: cfg.ShortTTL})
 	decider := approver.New(cfg.ApproverURL, g.clients.functions, cfg.DecisionWait)
 	counted := m.Flows(g.store)
 	flows := dataflow.New(counted, issuer, decider, dataflow.Options{AllowHTTP: cfg.AllowPlainHTTP, DecideTimeout: cfg.DecisionWait})
@@ -161,6 +164,7 @@ func (g *Gateway) assemble(f files) {
 		Limits: tenant.Limits{ConcurrentStreams: cfg.MaxStreams, RequestsPerSecond: cfg.MaxRequestsPerSecond, BytesPerSecond: cfg.MaxBytesPerSecond},
 	}, data.Deps{
 		Tokens: issuer, Flows: g.store, Datasets: recs, Records: recs, Outbox: writer, Tenants: g.tenants, DataServer: g.clients.functions,
+		Renew:      &token.Endpoint{Issuer: issuer, Flows: g.store, Tenants: g.tenants, DIDs: g.dids, Log: log},
 		OpenBucket: objectstore.Open, Metrics: m, Log: log,
 	})
 	g.guard = &guard{rdb: g.rdb, cfg: cfg.Redis, log: log}
@@ -232,6 +236,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 // close closes what Open has opened, but the listeners.
 func (g *Gateway) close() error {
 	g.data.Close()
+	g.dids.Close()
 	g.clients.close()
 	if err := g.rdb.Close(); err != nil {
 		return problem.New(problem.Internal, "closing Redis: %w", err)
@@ -243,6 +248,14 @@ func (g *Gateway) close() error {
 func (g *Gateway) Addrs() (signaling, public, internal, metrics string) {
 	at := func(i int) string { return g.listeners[i].ln.Addr().String() }
 	return at(0), at(1), at(2), at(3)
+}
+
+// offer is what a tenant's data addresses offer of renewal.
+func (g *Gateway) offer(pc string) string {
+	if t, ok := g.tenants.Get(pc); ok {
+		return t.Renewal.Offer
+	}
+	return tenant.OfferOff
 }
 
 func (g *Gateway) tenantIDs() []string {

@@ -69,5 +69,8 @@ func Parked(pc, id string) string { return tags[Shard(pc)] + "parked:" + pc + ":
 // ParkedIndex is the index of a tenant's parked work: a sorted set of ids, all with score 0. Ids begin with the time.
 func ParkedIndex(pc string) string { return tags[Shard(pc)] + "parkeds:" + pc }
 
+// Renewal is held by the replica that renews the access token of a consumer's flow: a string, the holder's name.
+func Renewal(pc, id string) string { return tags[Shard(pc)] + "renew:" + pc + ":" + id }
+
 // Tenant is any further key of a tenant, named by its use (e.g. "admission"), in the tenant's shard.
 func Tenant(pc, use string) string { return tags[Shard(pc)] + use + ":" + pc }

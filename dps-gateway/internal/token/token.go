@@ -2,8 +2,11 @@
 //
 // A token is a JWT (ES256) bound to one data flow: tenant, flow, agreement, dataset and whether it reads or writes stand in it, signed. That it is well
 // signed is necessary and not enough: the data endpoint reads the flow's state on every request, and a flow knows the id of
-// the one token that is in force. The address is that of the HTTP transfer profile (DPS profiles, "HTTP"); as there is no
-// refresh token, it has no expiresIn either (token renewal profile).
+// the one token that is in force. The address is that of the HTTP transfer profile (DPS profiles, "HTTP").
+//
+// With a consumer that has a did:web the address can hold a refresh token too, which Endpoint takes (token renewal profile). The
+// id of such an access token is <family>.<SHA-256 of its refresh token>: so the one id that a flow knows binds the pair, and
+// nothing by which a refresh token could be made is stored. A family begins with an address and goes on through its renewals.
 package token
 
 import (
@@ -53,6 +56,7 @@ type Issuer struct {
 	signer    *auth.Signer
 	publicURL string
 	ttl       time.Duration
+	renewal   Renewal
 	cache     *cache.Cache[[sha256.Size]byte, *Access]
 }
 
@@ -68,24 +72,41 @@ func NewIssuer(signer *auth.Signer, publicURL string, ttl time.Duration) *Issuer
 
 // Issue implements dataflow.AddressIssuer.
 func (i *Issuer) Issue(_ context.Context, g dataflow.Grant) (addr *dps.DataAddress, tokenID string, err error) {
-	now := time.Now()
-	tokenID = uuid.NewString()
-	token, err := i.signer.Sign(map[string]any{
-		"iss": i.publicURL, "aud": i.publicURL, "sub": g.CounterPartyID, "jti": tokenID,
-		"iat": now.Unix(), "exp": now.Add(i.ttl).Unix(),
-		claimParticipantContext: g.ParticipantContextID, claimDataFlow: g.DataFlowID,
-		claimAgreement: g.AgreementID, claimDataset: g.DatasetID, claimUse: use(g.Direction),
-	})
-	if err != nil {
-		return nil, "", problem.Wrap(problem.Internal, err, "issuing an access token")
+	tokenID, refresh, ttl := uuid.NewString(), "", i.ttl
+	if i.renewable(g) {
+		refresh, ttl = newRefresh(g.ParticipantContextID, g.DataFlowID), i.lifetime(g.ParticipantContextID)
+		tokenID = member(tokenID, refresh)
 	}
-	return &dps.DataAddress{
+	token, err := i.access(g, tokenID, ttl)
+	if err != nil {
+		return nil, "", err
+	}
+	addr = &dps.DataAddress{
 		Type: "DataAddress", EndpointType: g.Profile, Endpoint: i.Endpoint(g),
 		EndpointProperties: []dps.EndpointProperty{
 			{Type: "EndpointProperty", Name: dps.PropertyAuthorization, Value: token},
 			{Type: "EndpointProperty", Name: dps.PropertyAuthType, Value: "bearer"},
 		},
-	}, tokenID, nil
+	}
+	if refresh != "" {
+		i.addRenewal(addr, refresh, ttl)
+	}
+	return addr, tokenID, nil
+}
+
+// access makes an access token.
+func (i *Issuer) access(g dataflow.Grant, tokenID string, ttl time.Duration) (string, error) {
+	now := time.Now()
+	token, err := i.signer.Sign(map[string]any{
+		"iss": i.publicURL, "aud": i.publicURL, "sub": g.CounterPartyID, "jti": tokenID,
+		"iat": now.Unix(), "exp": now.Add(ttl).Unix(),
+		claimParticipantContext: g.ParticipantContextID, claimDataFlow: g.DataFlowID,
+		claimAgreement: g.AgreementID, claimDataset: g.DatasetID, claimUse: use(g.Direction),
+	})
+	if err != nil {
+		return "", problem.Wrap(problem.Internal, err, "issuing an access token")
+	}
+	return token, nil
 }
 
 // Endpoint implements dataflow.AddressIssuer.
@@ -115,6 +136,16 @@ func (i *Issuer) Verify(token string) (*Access, error) {
 	if err != nil {
 		return nil, problem.Wrap(problem.Unauthenticated, err, "the access token is not valid")
 	}
+	a, err := i.granted(c)
+	if err != nil {
+		return nil, err
+	}
+	i.cache.Put(key, a, a.Expiry)
+	return a, nil
+}
+
+// granted reads what a token grants whose signature holds.
+func (i *Issuer) granted(c *auth.Claims) (*Access, error) {
 	if c.Issuer != i.publicURL || !c.HasAudience(i.publicURL) {
 		return nil, problem.New(problem.Unauthenticated, "the access token is not valid")
 	}
@@ -135,7 +166,6 @@ func (i *Issuer) Verify(token string) (*Access, error) {
 	if a.Direction == "" || a.TokenID == "" || a.ParticipantContextID == "" || a.DataFlowID == "" {
 		return nil, problem.New(problem.Unauthenticated, "the access token is not valid")
 	}
-	i.cache.Put(key, a, a.Expiry)
 	return a, nil
 }
 
