@@ -13,7 +13,7 @@ BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -ldflags='$(LDFLAGS)'
 GOLANGCI_LINT_VERSION := v2.15.0
 VERSITYGW_VERSION     := v1.8.0
 
-FUNCTIONS := bucket-events asset-publisher negotiation-approver subscription-manager transfer-puller data-server
+FUNCTIONS := bucket-events asset-publisher negotiation-approver subscription-manager transfer-puller data-server transfer-pusher
 PROGRAMS  := tidegate sandbox local-broker dps-gateway $(FUNCTIONS)
 
 export VERSITYGW := $(CURDIR)/.bin/versitygw

@@ -100,7 +100,7 @@ func TestTheRecordsAreDescribedWithAllTheirMembers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, v := range map[string]any{
-		"Dataset": new(gatewayapi.Dataset), "Decision": new(gatewayapi.Decision), "Supply": new(gatewayapi.Supply), "Delivery": new(gatewayapi.Delivery),
+		"Dataset": new(gatewayapi.Dataset), "Decision": new(gatewayapi.Decision), "Supply": new(gatewayapi.Supply), "Delivery": new(gatewayapi.Delivery), "Push": new(gatewayapi.Push),
 	} {
 		// Only a strict decoder knows every member, those that are omitted when empty too: each described one must be taken.
 		for member := range doc.Components.Schemas[name].Properties {

@@ -52,6 +52,12 @@ func Lookup(eventType string) (Descriptor, bool) {
 // All returns the descriptors of all types, in the order of the job they are part of.
 func All() []Descriptor { return append([]Descriptor(nil), descriptors...) }
 
+// and adds a program that sends the type too.
+func (d Descriptor) and(producer string) Descriptor {
+	d.Producers = append(d.Producers, producer)
+	return d
+}
+
 // describe makes a descriptor whose data is a T.
 func describe[T any](eventType, producer, subject, description string) Descriptor {
 	var zero T

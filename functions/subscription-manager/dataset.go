@@ -1,12 +1,14 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/tidegate/tidegate/functions/rules"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/management"
+	"github.com/tidegate/tidegate/shared/tenant"
 )
 
 // The properties of a dataset that we look at. Tidegate publishes all of them; of another provider's dataset some may be missing.
@@ -71,12 +73,15 @@ func assetOf(d *management.Dataset) rules.Asset {
 	return rules.Asset{ID: d.ID, Name: nameOf(d), ContentType: property(d, propertyContentType), Size: sizeOf(d), Properties: d.Properties}
 }
 
-// transferType is the distribution that this data plane can pull; "" if there is none.
-func transferType(d *management.Dataset) string {
-	for _, x := range d.Distributions {
-		if x.Format == dps.ProfileHTTPPull {
-			return x.Format
-		}
+// transferType is the profile by which a subscription has its data moved.
+func transferType(s tenant.Subscription) string {
+	if s.Direction == tenant.DirectionPush {
+		return dps.ProfileHTTPPush
 	}
-	return ""
+	return dps.ProfileHTTPPull
+}
+
+// distributes tells whether a dataset is offered with a transfer type.
+func distributes(d *management.Dataset, transferType string) bool {
+	return slices.ContainsFunc(d.Distributions, func(x management.Distribution) bool { return x.Format == transferType })
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/eventing/catalogue"
-	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/problem"
@@ -56,7 +55,7 @@ func (j *job) start(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	_, err := j.cp.StartTransfer(ctx, id, j.sub.CounterParty, j.record.AgreementID, dps.ProfileHTTPPull)
+	_, err := j.cp.StartTransfer(ctx, id, j.sub.CounterParty, j.record.AgreementID, transferType(j.sub))
 	switch {
 	case err == nil:
 		return nil

@@ -31,6 +31,7 @@ func (c checker) subscriptions(t *Tenant) {
 		c.length(at+"accept", s.Accept, maxRule)
 		_, found := t.Sink(s.Sink)
 		c.ref(at+"sink", s.Sink, "sinks", found)
+		c.oneOf(at+"direction", s.Direction, DirectionPull, DirectionPush)
 		if s.Every < 0 {
 			c.add(at+"every", "%s is negative", s.Every)
 		}

@@ -15,6 +15,12 @@ const (
 	scopeManageWrite = "management-api:write"
 )
 
+// Directions of a Subscription.
+const (
+	DirectionPull = "pull" // we fetch the data from the counterparty's endpoint
+	DirectionPush = "push" // the counterparty sends the data to ours
+)
+
 // Modes of Approve.
 const (
 	ModeVeto  = "veto"  // the control plane asks before it answers the counterparty

@@ -148,7 +148,8 @@ type Subscription struct {
 	Filter       string       `yaml:"filter,omitempty"` // CEL over dataset, of type bool; empty = all
 	Accept       string       `yaml:"accept,omitempty"` // CEL over offer and dataset, of type bool; empty = only offers without constraints
 	Sink         string       `yaml:"sink"`
-	Every        Duration     `yaml:"every,omitempty"` // least time between two looks at the catalog
+	Direction    string       `yaml:"direction,omitempty"` // pull (default): we fetch; push: the counterparty sends
+	Every        Duration     `yaml:"every,omitempty"`     // least time between two looks at the catalog
 }
 
 // CounterParty is another participant.

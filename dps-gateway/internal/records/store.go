@@ -41,7 +41,7 @@ type Condition struct {
 	IfNoneMatch string // "*": no record may be there
 }
 
-// New returns a store. A delivery that is done is kept for the retention; all other records until they are deleted.
+// New returns a store. A delivery or push that is done is kept for the retention; all other records until they are deleted.
 func New(rdb redis.UniversalClient, retention time.Duration) *Store {
 	return &Store{rdb: rdb, retention: retention}
 }

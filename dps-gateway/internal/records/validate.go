@@ -31,7 +31,7 @@ type record struct {
 
 // Kinds are the kinds of records there are.
 func Kinds() []gatewayapi.Kind {
-	return []gatewayapi.Kind{gatewayapi.KindDataset, gatewayapi.KindDecision, gatewayapi.KindSupply, gatewayapi.KindDelivery}
+	return []gatewayapi.Kind{gatewayapi.KindDataset, gatewayapi.KindDecision, gatewayapi.KindSupply, gatewayapi.KindDelivery, gatewayapi.KindPush}
 }
 
 // checkID refuses ids that are empty, too long, or hold control characters.
@@ -54,6 +54,8 @@ func parse(kind gatewayapi.Kind, id string, body []byte) (*record, error) {
 		return parseAs(id, body, checkSupply)
 	case gatewayapi.KindDelivery:
 		return parseAs(id, body, checkDelivery)
+	case gatewayapi.KindPush:
+		return parseAs(id, body, checkPush)
 	}
 	return nil, problem.New(problem.NotFound, "there is no kind of record %q", kind)
 }
@@ -222,6 +224,22 @@ func checkDelivery(d *gatewayapi.Delivery, id string, c *checks, out *record) {
 	c.atLeast("attempts", int64(d.Attempts), 0)
 	c.text("leaseOwner", d.LeaseOwner, false)
 	out.done = d.Done
+}
+
+func checkPush(p *gatewayapi.Push, id string, c *checks, out *record) {
+	c.id(p.ID, id)
+	c.text("datasetId", p.DatasetID, true)
+	c.atLeast("size", p.Size, 0)
+	c.digest("sha256", p.SHA256, false)
+	c.atLeast("offset", p.Offset, 0)
+	if p.Offset > p.Size {
+		c.fail("offset", "is %d; the size, %d, or less is expected", p.Offset, p.Size)
+	}
+	c.atLeast("slices", int64(p.Slices), 0)
+	c.text("failed", p.Failed, false)
+	c.atLeast("attempts", int64(p.Attempts), 0)
+	c.text("leaseOwner", p.LeaseOwner, false)
+	out.done = p.Done
 }
 
 func flag(b bool) string {

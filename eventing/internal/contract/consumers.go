@@ -33,13 +33,18 @@ func Consumers(set *manifest.Set) (map[string][]string, error) {
 	return out, nil
 }
 
-// wantsAny tells whether the filter wants the sample, or one like it for another schedule.
+// wantsAny tells whether the filter wants the sample, or one like it for another schedule or of the other side of a push.
 func wantsAny(f filter.Filter, d *catalogue.Descriptor) (bool, error) {
 	e, err := Sample(d)
 	if err != nil {
 		return false, err
 	}
 	if d.Type != catalogue.Schedule {
+		if filter.Matches(f, e) {
+			return true, nil
+		}
+		e.SetExtension(catalogue.ExtFlowRole, "PROVIDER")
+		e.SetExtension(catalogue.ExtFlowDirection, "PUSH")
 		return filter.Matches(f, e), nil
 	}
 	for _, schedule := range []string{catalogue.ScheduleSweep, catalogue.ScheduleReconcile, catalogue.ScheduleSupply} {

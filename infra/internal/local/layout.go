@@ -28,7 +28,7 @@ const (
 
 // Functions are the functions that run on one machine, in the order of their ports.
 var Functions = []string{
-	"bucket-events", "asset-publisher", "negotiation-approver", "subscription-manager", "transfer-puller", "data-server",
+	"bucket-events", "asset-publisher", "negotiation-approver", "subscription-manager", "transfer-puller", "data-server", "transfer-pusher",
 }
 
 // ports is how many ports in a row a deployment takes.
