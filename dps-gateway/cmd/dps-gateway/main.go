@@ -1,9 +1,11 @@
 // Command dps-gateway is the one always-on service of Tidegate: Data Plane Signaling for the control planes of all tenants, the
 // public data endpoint, the internal API and the outbox. Its settings come from the environment, see gateway.Config.
+// "dps-gateway rebuild" brings back into an empty Redis what the control planes know.
 package main
 
 import (
 	"context"
+	"os"
 
 	"github.com/rs/zerolog"
 
@@ -12,7 +14,12 @@ import (
 	"github.com/tidegate/tidegate/shared/function"
 )
 
-func main() { function.Main("dps-gateway", run) }
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "rebuild" {
+		os.Exit(rebuildCommand(os.Args[2:], os.Stdout, os.Stderr, os.Getenv("LOG_LEVEL")))
+	}
+	function.Main("dps-gateway", run)
+}
 
 func run(ctx context.Context, log zerolog.Logger) error {
 	cfg, err := function.LoadConfig[gateway.Config]()
