@@ -132,7 +132,7 @@ func TestTheCompleteDocumentIsReadWhole(t *testing.T) {
 		Subscribe: []tenant.Subscription{{
 			Name:         "prices",
 			CounterParty: tenant.CounterParty{ID: "did:web:supplier.example", Address: "https://supplier.example/dsp/supplier/http-dsp-profile-2025-1"},
-			Filter:       `dataset.name.startsWith("prices/")`, Accept: "true", Sink: "incoming", Every: tenant.Duration(5 * 60e9),
+			Filter:       `dataset.name.startsWith("prices/")`, Accept: "true", Sink: "incoming", Direction: "push", Every: tenant.Duration(5 * 60e9),
 		}},
 		Sinks:  []tenant.Sink{{Name: "incoming", Bucket: "inbox", Prefix: "prices/"}},
 		Limits: tenant.Limits{ConcurrentStreams: 32, RequestsPerSecond: 200, BytesPerSecond: 125000000},
