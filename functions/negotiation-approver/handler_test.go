@@ -12,6 +12,7 @@ import (
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/problem"
+	"github.com/tidegate/tidegate/shared/tenant"
 )
 
 func TestANegotiationThatTheControlPlaneTellsOfIsDecidedAndTheDecisionCarriedOut(t *testing.T) {
@@ -63,6 +64,19 @@ func TestANegotiationThatTheControlPlaneTellsOfIsDecidedAndTheDecisionCarriedOut
 				t.Errorf("what the rules saw is kept as %s (%v)", d.Input, err)
 			}
 		})
+	}
+}
+
+func TestAnOfferThatNobodyShowsIsTheOneOfTheTenantsDocument(t *testing.T) {
+	b := newBench(t, "watch")
+	strict := map[string]any{"permission": []any{map[string]any{"action": "use", "constraint": []any{map[string]any{"leftOperand": "purpose"}}}}}
+	b.tenant.Policies = []tenant.Policy{{Name: "open"}, {Name: "strict", Contract: strict}}
+	b.tenant.Publish = []tenant.PublishRule{{Name: "other", Bucket: "out", Policy: "open"}, {Name: "all", Bucket: "out", Policy: "strict"}}
+	b.tenant.Approve.Rules = []tenant.Rule{{Name: "strict-only", When: "offer.permission.exists(p, has(p.constraint))", Then: "approve"}}
+	b.asks("n1", "small")
+	b.told(catalogue.NegotiationRequested, "n1")
+	if d := b.decision("n1"); d.Rule != "strict-only" {
+		t.Errorf("the rules saw %s", d.Input)
 	}
 }
 
@@ -198,6 +212,13 @@ func TestAVerdictHoldsForCounterpartyAndDataset(t *testing.T) {
 						t.Errorf("the %s's decision is %+v", name, d)
 					}
 				}
+				reason := "alice says so"
+				if verdict == gatewayapi.Rejected {
+					reason += late
+				}
+				if n, a := b.decision("n1").Reason, b.agreement("n1").Reason; n != "alice says so" || a != reason {
+					t.Errorf("the reasons are %q and %q", n, a)
+				}
 				b.asks("n2", "person")
 				b.told(catalogue.NegotiationRequested, "n2")
 				if d := b.decision("n2"); d.Verdict != verdict || d.By != "alice" {
@@ -259,6 +280,19 @@ func TestAVerdictThatComesLate(t *testing.T) {
 		}
 		if d := b.decision("n1"); d.By != "alice" || d.Verdict != gatewayapi.Approved {
 			t.Errorf("the first verdict does not hold: %+v", d)
+		}
+	})
+	t.Run("on an agreement, after the control plane forgot everything", func(t *testing.T) {
+		b := newBench(t, "watch")
+		b.asks("n1", "person")
+		b.plane.Conclude("n1", nil)
+		b.told(catalogue.NegotiationFinalized, "n1")
+		b.plane.Wipe()
+		if err := b.handle(b.verdict(b.agreement("n1").ID, "approved", "alice")); err != nil {
+			t.Fatal(err)
+		}
+		if b.agreement("n1").By != "alice" || b.decision("n1").By != "alice" {
+			t.Errorf("the agreement is %+v, its negotiation %+v", b.agreement("n1"), b.decision("n1"))
 		}
 	})
 	t.Run("about a decision that is not there", func(t *testing.T) {

@@ -49,7 +49,10 @@ func (h *handler) verdict(ctx context.Context, t *tenant.Tenant, e *event.Event)
 			Msg("the verdict is without effect: it was decided before")
 		return nil, nil
 	}
-	if err := h.remember(ctx, pc, d); err != nil {
+	standing := *d
+	standing.ID, standing.NegotiationID, standing.AgreementID, standing.Input = standingID(d.CounterPartyID, d.DatasetID), "", "", nil
+	standing.Reason = person.Reason // without what the record of an agreement adds
+	if err := h.remember(ctx, pc, &standing); err != nil {
 		return nil, err
 	}
 	if err := h.carryOver(ctx, t, d); err != nil {
@@ -83,10 +86,8 @@ func (h *handler) resolve(ctx context.Context, pc, id string, person *gatewayapi
 	return nil, problem.New(problem.Unavailable, "decision %s keeps being changed by others", id)
 }
 
-// remember makes a person's decision the standing verdict on its counterparty and dataset, unless a later one stands.
-func (h *handler) remember(ctx context.Context, pc string, d *gatewayapi.Decision) error {
-	standing := *d
-	standing.ID, standing.NegotiationID, standing.AgreementID, standing.Input = standingID(d.CounterPartyID, d.DatasetID), "", "", nil
+// remember makes a verdict the standing one on its counterparty and dataset, unless a later one stands.
+func (h *handler) remember(ctx context.Context, pc string, standing *gatewayapi.Decision) error {
 	for range maxRaces {
 		old, rev, err := h.decision(ctx, pc, standing.ID)
 		if err != nil {
@@ -99,12 +100,12 @@ func (h *handler) remember(ctx context.Context, pc string, d *gatewayapi.Decisio
 			}
 			cond = gatewayapi.IfRevision(rev)
 		}
-		_, err = h.gateway.Put(ctx, pc, gatewayapi.KindDecision, standing.ID, &standing, cond)
+		_, err = h.gateway.Put(ctx, pc, gatewayapi.KindDecision, standing.ID, standing, cond)
 		if !problem.Is(err, problem.Stale) {
 			return err
 		}
 	}
-	return problem.New(problem.Unavailable, "the standing verdict of decision %s keeps being changed by others", d.ID)
+	return problem.New(problem.Unavailable, "the standing verdict %s keeps being changed by others", standing.ID)
 }
 
 // settle resolves a decision in review by the standing verdict, if there is one.

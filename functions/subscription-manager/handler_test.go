@@ -132,6 +132,7 @@ func TestBytesThatAreNewerThanTheCatalog(t *testing.T) {
 	b.content["d1"] = digest("four")
 	for range 20 { // a catalog that never tells the truth
 		b.tick(10 * time.Minute)
+		b.conclude()
 		b.deliver()
 	}
 	if n := len(b.plane.Transfers()); n < 2 || n > 1+agreementTries {
@@ -144,9 +145,9 @@ func TestARefusedNegotiationIsTriedAgainLaterEachTime(t *testing.T) {
 	b.offer(dataset("d1", "berlin.csv", "one"))
 	b.tick(0)
 	var waits []time.Duration
-	for range 4 {
+	for _, state := range []string{"TERMINATED", "TERMINATING", "TERMINATED", "TERMINATED"} {
 		open := b.supply("d1").NegotiationID
-		b.plane.SetNegotiation(open, "TERMINATED", "the dataset is not for you")
+		b.plane.SetNegotiation(open, state, "the dataset is not for you")
 		if err := b.tell(catalogue.NegotiationTerminated, catalogue.Negotiation{NegotiationID: open, DatasetID: "d1"}); err != nil {
 			t.Fatal(err)
 		}
@@ -166,6 +167,13 @@ func TestARefusedNegotiationIsTriedAgainLaterEachTime(t *testing.T) {
 		if len(b.plane.Negotiations()) != before+1 {
 			t.Error("the next one did not begin in time")
 		}
+	}
+	b.offer(dataset("d1", "berlin.csv", "two"))
+	b.plane.SetNegotiation(b.supply("d1").NegotiationID, "TERMINATED", "")
+	b.tick(time.Minute)
+	b.tick(time.Minute)
+	if r := b.supply("d1"); r.Attempts != 0 || r.Version != digest("two") {
+		t.Errorf("the failures of one version count for the next: %+v", r)
 	}
 	if diff := cmp.Diff([]time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second}, waits); diff != "" {
 		t.Errorf("waits (-want +got):\n%s", diff)
@@ -347,6 +355,48 @@ func TestAnotherTrysNegotiationIsNotAdopted(t *testing.T) {
 	}
 }
 
+func TestTheNegotiationOfAnAgreementThatIsOfNoUseIsNotAdopted(t *testing.T) {
+	b := newBench(t)
+	b.offer(dataset("d1", "berlin.csv", "one"))
+	b.tick(0)
+	b.conclude()
+	for range agreementTries {
+		b.tick(time.Minute)
+		for _, tp := range b.plane.Transfers() {
+			b.plane.SetTransfer(tp.ID, "TERMINATED", "")
+		}
+		b.tick(time.Minute)
+	}
+	b.plane.Refuse("StartNegotiation", problem.New(problem.Unavailable, "down"))
+	b.tick(time.Minute)
+	b.plane.Refuse("StartNegotiation", nil)
+	b.tick(time.Minute)
+	if r := b.supply("d1"); r.NegotiationID != "negotiation-2" {
+		t.Errorf("the record has %q", r.NegotiationID)
+	}
+}
+
+func TestWhileAStartIsUnderWayNobodyElseStarts(t *testing.T) {
+	b := newBench(t)
+	b.offer(dataset("d1", "berlin.csv", "one"))
+	other := b.process()
+	b.plane.Fail(func(call string) gatewaytest.Fault {
+		if call != "StartNegotiation" || len(b.plane.Negotiations()) > 0 {
+			return gatewaytest.None
+		}
+		b.plane.Fail(func(string) gatewaytest.Fault { return gatewaytest.None })
+		b.clock.Advance(claimTime - time.Second) // it takes its time, and meanwhile
+		if _, err := other.Handle(t.Context(), b.scheduled()); err != nil {
+			t.Error(err)
+		}
+		return gatewaytest.None
+	})
+	b.tick(0)
+	if n := len(b.plane.Negotiations()); n != 1 {
+		t.Errorf("%d negotiations were started", n)
+	}
+}
+
 func TestOnlyWhatIsWantedOnAcceptableTermsIsNegotiated(t *testing.T) {
 	constrained := dataset("d2", "bonn.csv", "x")
 	constrained.Offers[0].Policy = map[string]any{"permission": []any{map[string]any{"action": "use", "constraint": []any{map[string]any{"leftOperand": "a"}}}}}
@@ -452,6 +502,7 @@ func TestTwoProcessesMakeOneOfEach(t *testing.T) {
 		sets = append(sets, dataset(fmt.Sprintf("d%02d", i), fmt.Sprintf("file-%d.csv", i), "one"))
 	}
 	b.offer(sets...)
+	b.gateway.Fail(meeting())
 	processes := []*handler{b.process(), b.process(), b.process()}
 	for range 6 {
 		var work sync.WaitGroup
@@ -477,6 +528,37 @@ func TestTwoProcessesMakeOneOfEach(t *testing.T) {
 		if r := b.supply(d.ID); r.State != gatewayapi.SupplyDelivered {
 			t.Errorf("%s is %s", d.ID, r.State)
 		}
+	}
+}
+
+// meeting lets every write of a record wait for another one, so that they meet; not for long, since there may be none.
+func meeting() func(method, path string) gatewaytest.Fault {
+	var mu sync.Mutex
+	waiting := map[string]chan struct{}{}
+	return func(method, path string) gatewaytest.Fault {
+		if method != "PUT" {
+			return gatewaytest.None
+		}
+		mu.Lock()
+		if other, ok := waiting[path]; ok {
+			delete(waiting, path)
+			close(other)
+			mu.Unlock()
+			return gatewaytest.None
+		}
+		met := make(chan struct{})
+		waiting[path] = met
+		mu.Unlock()
+		select {
+		case <-met:
+		case <-time.After(20 * time.Millisecond):
+			mu.Lock()
+			if waiting[path] == met {
+				delete(waiting, path)
+			}
+			mu.Unlock()
+		}
+		return gatewaytest.None
 	}
 }
 

@@ -43,7 +43,7 @@ func (p *pace) begin(key string, every time.Duration, now time.Time) look {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	b := p.last[key]
-	what := nothing
+	var what look
 	switch {
 	case b.running:
 		return nothing
