@@ -41,7 +41,7 @@ func (j *job) run(ctx context.Context) (*event.Event, error) {
 		return nil, err
 	}
 	slice, end := j.slice(ctx)
-	p := &pull{job: j, lease: lease}
+	p := &pull{job: j, lease: lease, renewed: -1}
 	stop := lease.keep(slice, end, j.flowStarted, p.reached.Load)
 	err = p.run(slice)
 	stop()

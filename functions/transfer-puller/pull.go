@@ -40,6 +40,7 @@ type pull struct {
 	store    objectstore.Store
 	key      string // in the sink's bucket
 	address  *dps.DataAddress
+	renewed  int64 // bytes that had come when its token was renewed last, because it was refused; -1 = never
 	upload   objectstore.Upload
 	received atomic.Int64 // bytes in this slice
 	reached  atomic.Int64 // bytes of the whole that have come, safe at the sink or on the way into it; 0 = not known yet
@@ -195,6 +196,11 @@ func (p *pull) fetch(ctx context.Context) (complete bool, err error) {
 		return false, broken{withoutURL(err)}
 	}
 	defer func() { _ = res.Body.Close() }() // what was wanted of it has been read
+	if res.StatusCode == http.StatusUnauthorized {
+		if ok, err := p.renew(ctx); ok || err != nil {
+			return false, err
+		}
+	}
 	a, err := readAnswer(res)
 	if err != nil {
 		return false, err
@@ -207,6 +213,23 @@ func (p *pull) fetch(ctx context.Context) (complete bool, err error) {
 	defer body.watch()()
 	_, err = p.upload.ReadFrom(ctx, io.LimitReader(body, a.limit()))
 	return p.stored(ctx, size, body, err)
+}
+
+// renew has the gateway renew a token that the provider has refused; false if there is no other, or the last one was refused too.
+func (p *pull) renew(ctx context.Context) (bool, error) {
+	if p.renewed == p.received.Load() || !p.address.Renewable() { // no byte came with the last one
+		return false, nil
+	}
+	address, err := p.gateway.RenewDataAddress(ctx, p.tenant.ParticipantContextID, p.flow.DataFlowID, p.address.Property(dps.PropertyAuthorization))
+	switch {
+	case problem.Is(err, problem.Conflict), problem.Is(err, problem.NotFound):
+		return false, nil // the provider's refusal is what there is to tell
+	case err != nil:
+		return false, err
+	}
+	zerolog.Ctx(ctx).Info().Str("data_flow_id", p.flow.DataFlowID).Msg("the access token was refused and has been renewed")
+	p.address, p.renewed = address, p.received.Load()
+	return true, nil
 }
 
 // request asks for the rest of the version of which bytes are stored.

@@ -3,6 +3,8 @@ package gatewayapi
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -87,10 +89,23 @@ func (c *Client) Flows(ctx context.Context, pc string) iter.Seq2[Flow, error] {
 	return pages[Flow](ctx, c, flowPath(pc, "", ""))
 }
 
-// DataAddress reads the data address of a flow: where and with which token its bytes are. It is a secret.
+// DataAddress reads the data address of a flow: where and with which token its bytes are. It is a secret. A token that has little
+// time left is renewed first, if it can be.
 func (c *Client) DataAddress(ctx context.Context, pc, id string) (*dps.DataAddress, error) {
 	var a dps.DataAddress
 	if _, err := c.do(ctx, http.MethodGet, flowPath(pc, id, "/address"), nil, Condition{}, &a); err != nil {
+		return nil, err
+	}
+	return &a, nil
+}
+
+// RenewDataAddress reads the data address of a flow with another access token than the one that the other side has refused;
+// problem.Conflict if none is to be had.
+func (c *Client) RenewDataAddress(ctx context.Context, pc, id, refused string) (*dps.DataAddress, error) {
+	sum := sha256.Sum256([]byte(refused))
+	var a dps.DataAddress
+	in := RenewRequest{Refused: hex.EncodeToString(sum[:])}
+	if _, err := c.do(ctx, http.MethodPost, flowPath(pc, id, "/address/renew"), in, Condition{}, &a); err != nil {
 		return nil, err
 	}
 	return &a, nil

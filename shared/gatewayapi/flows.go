@@ -39,6 +39,11 @@ type ErroredRequest struct {
 	Reason string `json:"reason"`
 }
 
+// RenewRequest asks for a data address with another access token than one that the other side has refused.
+type RenewRequest struct {
+	Refused string `json:"refused"` // SHA-256 of that token, in hexadecimal digits
+}
+
 // VerdictRequest is a person's verdict on a decision that is in review.
 type VerdictRequest struct {
 	Verdict Verdict `json:"verdict"` // approved or rejected

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/shared/auth"
+	"github.com/tidegate/tidegate/shared/egress"
 	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
@@ -14,6 +15,7 @@ import (
 type clients struct {
 	functions *http.Client // with the internal secret; calls bound their time themselves
 	outside   *http.Client // control planes, token endpoints
+	peers     *http.Client // refresh endpoints that other participants name
 	base      *http.Transport
 
 	mu         sync.Mutex
@@ -25,7 +27,7 @@ type managementOf struct {
 	client *management.Client
 }
 
-func newClients(secret *auth.SharedSecret) *clients {
+func newClients(secret *auth.SharedSecret, privatePeers bool) *clients {
 	base := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		MaxIdleConns:        512,
@@ -39,6 +41,7 @@ func newClients(secret *auth.SharedSecret) *clients {
 	return &clients{
 		functions:  &http.Client{Transport: secret.Transport(base), CheckRedirect: noRedirect},
 		outside:    &http.Client{Transport: base, CheckRedirect: noRedirect, Timeout: 60 * time.Second},
+		peers:      egress.NewClient(egress.Options{AllowPrivate: privatePeers, Timeout: 10 * time.Second}),
 		base:       base,
 		management: map[string]managementOf{},
 	}
@@ -71,4 +74,7 @@ func (c *clients) forget(inForce func(pc string) bool) {
 	}
 }
 
-func (c *clients) close() { c.base.CloseIdleConnections() }
+func (c *clients) close() {
+	c.base.CloseIdleConnections()
+	c.peers.CloseIdleConnections()
+}

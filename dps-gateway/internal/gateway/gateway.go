@@ -22,6 +22,7 @@ import (
 	"github.com/tidegate/tidegate/dps-gateway/internal/records"
 	"github.com/tidegate/tidegate/dps-gateway/internal/redisconn"
 	"github.com/tidegate/tidegate/dps-gateway/internal/registration"
+	"github.com/tidegate/tidegate/dps-gateway/internal/renewal"
 	"github.com/tidegate/tidegate/dps-gateway/internal/signaling"
 	"github.com/tidegate/tidegate/dps-gateway/internal/token"
 	"github.com/tidegate/tidegate/shared/auth"
@@ -76,7 +77,7 @@ func Open(ctx context.Context, cfg Config, log zerolog.Logger) (*Gateway, error)
 		return nil, err
 	}
 	g := &Gateway{
-		cfg: cfg, log: log, rdb: rdb, tenants: f.tenants, clients: newClients(f.internal), listeners: listeners,
+		cfg: cfg, log: log, rdb: rdb, tenants: f.tenants, clients: newClients(f.internal, cfg.PrivatePeers), listeners: listeners,
 	}
 	g.assemble(f)
 	return g, nil
@@ -167,6 +168,10 @@ func (g *Gateway) assemble(f files) {
 		Renew:      &token.Endpoint{Issuer: issuer, Flows: g.store, Tenants: g.tenants, DIDs: g.dids, Log: log},
 		OpenBucket: objectstore.Open, Metrics: m, Log: log,
 	})
+	renewer := &renewal.Renewer{
+		Flows: g.store, Tenants: g.tenants, Peers: g.clients.peers, Vault: g.clients.outside, Before: cfg.RenewBefore, AllowPlainHTTP: cfg.AllowPlainHTTP,
+		Log: log,
+	}
 	g.guard = &guard{rdb: g.rdb, cfg: cfg.Redis, log: log}
 	g.health = &health{rdb: g.rdb, guard: g.guard, tenantsDir: cfg.TenantsDir}
 
@@ -178,7 +183,7 @@ func (g *Gateway) assemble(f files) {
 	public.ReadTimeout, public.WriteTimeout = 0, 0
 	g.listeners[1].server = public
 	g.listeners[2].server = newServer(internalapi.New(internalapi.Deps{
-		Secret: f.internal, Tenants: g.tenants, Flows: counted, Records: recs, Parked: parkedWork, Outbox: writer, Registrations: g.registrar, Log: log,
+		Secret: f.internal, Tenants: g.tenants, Flows: counted, Records: recs, Addresses: renewer, Parked: parkedWork, Outbox: writer, Registrations: g.registrar, Log: log,
 	}), log)
 	probes := http.NewServeMux()
 	probes.HandleFunc("GET /healthz", g.health.live)

@@ -1,6 +1,8 @@
 package internalapi
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"strings"
 	"time"
@@ -40,7 +42,25 @@ func (h *handler) getFlow(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *handler) getAddress(w http.ResponseWriter, r *http.Request) error {
-	a, err := h.Flows.Address(r.Context(), r.PathValue("pc"), r.PathValue("id"))
+	a, err := h.Addresses.Address(r.Context(), r.PathValue("pc"), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	return answer(w, http.StatusOK, a)
+}
+
+// renewAddress gives the data address of a flow with another token than the one that the other side has refused. Said twice of one
+// token, it is renewed once.
+func (h *handler) renewAddress(w http.ResponseWriter, r *http.Request) error {
+	var in gatewayapi.RenewRequest
+	if err := decode(w, r, &in); err != nil {
+		return err
+	}
+	if b, err := hex.DecodeString(in.Refused); err != nil || len(b) != sha256.Size {
+		return problem.Field("refused", "is not the SHA-256 of an access token in hexadecimal digits")
+	}
+	a, err := h.Addresses.Renew(r.Context(), r.PathValue("pc"), r.PathValue("id"), strings.ToLower(in.Refused))
 	if err != nil {
 		return err
 	}

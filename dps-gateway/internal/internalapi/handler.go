@@ -16,6 +16,7 @@ import (
 	"github.com/tidegate/tidegate/dps-gateway/internal/parked"
 	"github.com/tidegate/tidegate/dps-gateway/internal/records"
 	"github.com/tidegate/tidegate/shared/auth"
+	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
@@ -39,6 +40,12 @@ type Tenants interface {
 	Problems() []error
 }
 
+// Addresses gives the data addresses of flows, with a token that is good; *renewal.Renewer does.
+type Addresses interface {
+	Address(ctx context.Context, pc, id string) (*dps.DataAddress, error)
+	Renew(ctx context.Context, pc, id, refused string) (*dps.DataAddress, error)
+}
+
 // Registrations tells how the registration of a tenant's data plane stands.
 type Registrations interface {
 	Status(participantContextID string) (registered bool, problems []string)
@@ -50,6 +57,7 @@ type Deps struct {
 	Tenants       Tenants
 	Flows         flowstore.Store
 	Records       *records.Store
+	Addresses     Addresses
 	Parked        *parked.Store
 	Outbox        Appender
 	Registrations Registrations
@@ -71,6 +79,7 @@ func Routes() []Route {
 		{http.MethodGet, pc + "/dataflows", (*handler).listFlows},
 		{http.MethodGet, pc + "/dataflows/{id}", (*handler).getFlow},
 		{http.MethodGet, pc + "/dataflows/{id}/address", (*handler).getAddress},
+		{http.MethodPost, pc + "/dataflows/{id}/address/renew", (*handler).renewAddress},
 		{http.MethodPost, pc + "/dataflows/{id}/completed", (*handler).completed},
 		{http.MethodPost, pc + "/dataflows/{id}/errored", (*handler).errored},
 		{http.MethodGet, pc + "/parked", (*handler).listParked},

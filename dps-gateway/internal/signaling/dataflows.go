@@ -13,6 +13,7 @@ import (
 type signaled struct {
 	dataflow.Call
 	dialect dps.Dialect
+	demand  bool // of the tenant: no data address that can't be renewed
 	body    []byte
 }
 
@@ -32,7 +33,7 @@ func signal(operation func(h *handler, r *http.Request, s *signaled) (dataflow.A
 		}
 		s := &signaled{
 			Call:    dataflow.Call{ParticipantContextID: t.ParticipantContextID, DataFlowID: r.PathValue("id"), Once: once},
-			dialect: dps.Dialect(t.ControlPlane.Dialect), body: body,
+			dialect: dps.Dialect(t.ControlPlane.Dialect), demand: t.Renewal.Demand, body: body,
 		}
 		answer, err := operation(h, r, s)
 		if err != nil {
@@ -68,6 +69,9 @@ func (h *handler) started(r *http.Request, s *signaled) (dataflow.Answer, error)
 	if err != nil {
 		return nil, err
 	}
+	if err := s.demanded(m.DataAddress); err != nil {
+		return nil, err
+	}
 	return h.Flows.Started(r.Context(), s.Call, m)
 }
 
@@ -84,7 +88,18 @@ func (h *handler) resume(r *http.Request, s *signaled) (dataflow.Answer, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := s.demanded(m.DataAddress); err != nil {
+		return nil, err
+	}
 	return h.Flows.Resume(r.Context(), s.Call, m)
+}
+
+// demanded refuses an address for pull that can't be renewed, if the tenant demands that it can.
+func (s *signaled) demanded(a *dps.DataAddress) error {
+	if !s.demand || a == nil || a.EndpointType != dps.ProfileHTTPPull {
+		return nil
+	}
+	return dps.DemandRenewal(a)
 }
 
 func (h *handler) terminate(r *http.Request, s *signaled) (dataflow.Answer, error) {

@@ -50,6 +50,7 @@ type Gateway struct {
 	errored   map[string][]string
 	fault     func(method, path string) Fault
 	writes    int
+	renew     func(refused string) (dps.DataAddress, bool)
 }
 
 type record struct {
@@ -83,6 +84,13 @@ func (g *Gateway) SetFlow(f gatewayapi.Flow) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.flows[f.ParticipantContextID+"/"+f.DataFlowID] = f
+}
+
+// Renew sets what is answered to those who ask for another token than the one whose digest is given; false refuses.
+func (g *Gateway) Renew(f func(refused string) (dps.DataAddress, bool)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.renew = f
 }
 
 // SetAddress puts the data address of a flow there.
@@ -243,6 +251,20 @@ func (g *Gateway) flow(w http.ResponseWriter, r *http.Request, body []byte, part
 			refuse(problem.NotFound)
 			return
 		}
+		_ = json.NewEncoder(w).Encode(a)
+	case "POST address":
+		var in gatewayapi.RenewRequest
+		_ = json.Unmarshal(body, &in)
+		if g.renew == nil {
+			refuse(problem.Conflict)
+			return
+		}
+		a, ok := g.renew(in.Refused)
+		if !ok {
+			refuse(problem.Conflict)
+			return
+		}
+		g.addresses[key] = a
 		_ = json.NewEncoder(w).Encode(a)
 	case "POST completed":
 		if f.State == dps.Terminated {
