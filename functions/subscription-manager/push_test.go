@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
@@ -23,7 +24,7 @@ func TestASubscriptionSaysWhichWayTheDataComes(t *testing.T) {
 			b.offer(d)
 			b.tick(0)
 			b.conclude()
-			b.tick(0)
+			b.tick(time.Minute)
 			transfers := b.plane.Transfers()
 			if len(transfers) != 1 || transfers[0].TransferType != profile {
 				t.Fatalf("transfers %+v, want one by %s", transfers, profile)

@@ -117,7 +117,7 @@ func (e *endpoint) read(body io.Reader) error {
 		if err != nil {
 			return err
 		}
-		time.Sleep(e.rate)
+		time.Sleep(e.pause())
 	}
 }
 
@@ -129,6 +129,19 @@ func (e *endpoint) progress(w http.ResponseWriter) {
 	if e.digest != "" {
 		w.Header().Set("Repr-Digest", e.digest)
 	}
+}
+
+// slow sets the pause after each read.
+func (e *endpoint) slow(d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.rate = d
+}
+
+func (e *endpoint) pause() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.rate
 }
 
 func (e *endpoint) counts() (puts int, received int64) {

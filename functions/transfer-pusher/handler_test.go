@@ -210,7 +210,7 @@ func TestWhatCannotBePushedIsGivenUp(t *testing.T) {
 // TestLongPushesGoInSlices: a slice ends in time, its follow-up names role and direction, and no byte that has arrived is sent twice.
 func TestLongPushesGoInSlices(t *testing.T) {
 	b := newBench(t, 8<<20)
-	b.consumer.rate = 2 * time.Millisecond
+	b.consumer.slow(2 * time.Millisecond)
 	b.handler.cfg.SliceTime = 100 * time.Millisecond
 	replies, err := b.drive()
 	if err != nil {
@@ -225,7 +225,7 @@ func TestLongPushesGoInSlices(t *testing.T) {
 
 func TestAFollowUpWakesOnlyWhoPushes(t *testing.T) {
 	b := newBench(t, 8<<20)
-	b.consumer.rate = 20 * time.Millisecond
+	b.consumer.slow(20 * time.Millisecond)
 	b.handler.cfg.SliceTime = 100 * time.Millisecond
 	reply, err := b.handler.Handle(t.Context(), b.started())
 	if err != nil || reply == nil || reply.Type() != catalogue.TransferProgressed {
@@ -239,7 +239,8 @@ func TestAFollowUpWakesOnlyWhoPushes(t *testing.T) {
 // TestAPlainPushIsNotCutIntoSlices: what can't be continued would never end.
 func TestAPlainPushIsNotCutIntoSlices(t *testing.T) {
 	b := newBench(t, 4<<20)
-	b.consumer.plain, b.consumer.rate = true, 5*time.Millisecond
+	b.consumer.plain = true
+	b.consumer.slow(5 * time.Millisecond)
 	b.handler.cfg.SliceTime = 20 * time.Millisecond
 	if replies, err := b.drive(); err != nil || replies != 0 {
 		t.Fatal(replies, err)
@@ -249,7 +250,7 @@ func TestAPlainPushIsNotCutIntoSlices(t *testing.T) {
 
 func TestASuspensionEndsAPush(t *testing.T) {
 	b := newBench(t, 64<<20)
-	b.consumer.rate = 5 * time.Millisecond
+	b.consumer.slow(5 * time.Millisecond)
 	b.handler.cfg.LeaseTime = 60 * time.Millisecond
 	done := make(chan error, 1)
 	go func() {
@@ -278,7 +279,7 @@ func TestASuspensionEndsAPush(t *testing.T) {
 	}
 	// The resumed flow goes on where it was.
 	b.flow(dps.Started)
-	b.consumer.rate = 0
+	b.consumer.slow(0)
 	if _, err := b.drive(); err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +291,7 @@ func TestASuspensionEndsAPush(t *testing.T) {
 
 func TestOneOfTwoInvocationsAtOnceWorks(t *testing.T) {
 	b := newBench(t, 4<<20)
-	b.consumer.rate = time.Millisecond
+	b.consumer.slow(time.Millisecond)
 	var work sync.WaitGroup
 	for range 4 {
 		work.Go(func() {
