@@ -80,6 +80,7 @@ func TestAFileThatIsWrittenSlowlyArrivesWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, time.Minute, h.arrived([]demo.File{{Name: "slow.log", Size: size, SHA256: sum}}))
+	eventually(t, time.Minute, h.told(map[string]bool{"slow.log": true}))
 	for _, tr := range h.teller.Tracks() {
 		if tr.Name == "slow.log" && tr.Deliveries != 1 {
 			t.Errorf("it was delivered %d times, want once, as a whole", tr.Deliveries)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidegate/tidegate/infra/internal/demo"
 	"github.com/tidegate/tidegate/shared/management"
@@ -19,6 +20,7 @@ func (h *house) once(t *testing.T, files []demo.File) {
 	for _, f := range files {
 		names[f.Name] = true
 	}
+	eventually(t, time.Minute, h.told(names))
 	h.inboxHolds(t, names)
 
 	provider, consumer := h.controlPlane(t, "provider"), h.controlPlane(t, "consumer")
@@ -78,6 +80,22 @@ func (h *house) once(t *testing.T, files []demo.File) {
 		}
 	}
 	expectOnce(t, "delivery told", names, count)
+}
+
+// told tells which deliveries nobody has told of yet: the event comes after the object.
+func (h *house) told(names map[string]bool) func() string {
+	return func() string {
+		count := map[string]int{}
+		for _, tr := range h.teller.Tracks() {
+			count[tr.Name] = tr.Deliveries
+		}
+		for name := range names {
+			if count[name] == 0 {
+				return "nobody has told of the delivery of " + name
+			}
+		}
+		return ""
+	}
 }
 
 // inboxHolds asserts that the consumer's bucket holds these files and no others, finished or not.
