@@ -76,6 +76,13 @@ func (l *Lease[T]) Release(ctx context.Context, change func(doc *T)) (T, error) 
 	return l.doc, err
 }
 
+// Note changes the document without writing it: the next write does.
+func (l *Lease[T]) Note(change func(doc *T)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change(&l.doc)
+}
+
 // Get returns the document as this invocation has written it last.
 func (l *Lease[T]) Get() T {
 	l.mu.Lock()

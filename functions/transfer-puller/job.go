@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/eventing/catalogue"
+	"github.com/tidegate/tidegate/functions/lease"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
@@ -21,7 +22,6 @@ const closing = 4 * time.Second
 // Why a slice ends although neither the data nor the provider has.
 var (
 	errSliceOver = errors.New("the slice is over")
-	errLeaseLost = errors.New("another invocation has taken the flow over")
 	errFlowEnded = errors.New("the flow is not started any more")
 )
 
@@ -36,13 +36,17 @@ type job struct {
 
 // run pulls for one slice.
 func (j *job) run(ctx context.Context) (*event.Event, error) {
-	lease, err := j.claim(ctx)
+	held, err := lease.Claim(ctx, j.record(), j.delivery, j.revision)
 	if err != nil {
 		return nil, err
 	}
 	slice, end := j.slice(ctx)
-	p := &pull{job: j, lease: lease, renewed: -1}
-	stop := lease.keep(slice, end, j.flowStarted, p.reached.Load)
+	p := &pull{job: j, lease: held, renewed: -1}
+	stop := held.Keep(slice, end, func(d *gatewayapi.Delivery) {
+		if n := p.reached.Load(); n > 0 {
+			d.Offset = n
+		}
+	}, j.flowStarted)
 	err = p.run(slice)
 	stop()
 	if cause := context.Cause(slice); err != nil && cause != nil {
@@ -74,31 +78,33 @@ func (j *job) slice(ctx context.Context) (context.Context, context.CancelCauseFu
 	return slice, end
 }
 
-// flowStarted tells whether the flow may still be pulled; true if it can't be found out now.
-func (j *job) flowStarted(ctx context.Context) bool {
+// flowStarted returns an error if the flow may not be pulled any more; nil if that can't be found out now.
+func (j *job) flowStarted(ctx context.Context) error {
 	f, err := j.gateway.Flow(ctx, j.tenant.ParticipantContextID, j.flow.DataFlowID)
-	return err != nil || f.State == j.flow.State
+	if err == nil && f.State != j.flow.State {
+		return errFlowEnded
+	}
+	return nil
 }
 
 // conclude writes how the slice has ended and says what follows.
 func (j *job) conclude(ctx context.Context, p *pull, err error) (*event.Event, error) {
-	lease := p.lease
 	log := zerolog.Ctx(ctx)
 	if err == nil {
-		d, err := lease.release(ctx, func(d *gatewayapi.Delivery) { d.Done, d.Slices = true, d.Slices+1 })
+		d, err := p.lease.Release(ctx, func(d *gatewayapi.Delivery) { d.Done, d.Slices = true, d.Slices+1 })
 		if err != nil {
 			return nil, err
 		}
 		j.delivery = d
 		return j.finish(ctx)
 	}
-	if errors.Is(err, errLeaseLost) {
+	if errors.Is(err, lease.ErrLost) {
 		return nil, again(time.Second, "another invocation has taken the flow over")
 	}
 	if no, ok := errors.AsType[*refusal](err); ok {
 		return nil, j.refused(ctx, p, no)
 	}
-	d, rerr := lease.release(ctx, func(d *gatewayapi.Delivery) {
+	d, rerr := p.lease.Release(ctx, func(d *gatewayapi.Delivery) {
 		if p.received.Load() > 0 {
 			d.Slices++
 		}
@@ -126,7 +132,7 @@ func (j *job) refused(ctx context.Context, p *pull, no *refusal) error {
 	if no.reset {
 		p.reset(ctx)
 	}
-	d, err := p.lease.release(ctx, func(d *gatewayapi.Delivery) { d.Attempts++ })
+	d, err := p.lease.Release(ctx, func(d *gatewayapi.Delivery) { d.Attempts++ })
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func (r *refusal) Error() string { return r.reason }
 // pull fetches one flow's data during one slice.
 type pull struct {
 	*job
-	lease *lease
+	lease *hold
 
 	store    objectstore.Store
 	key      string // in the sink's bucket
@@ -102,7 +102,7 @@ func isBreak(err error) bool {
 }
 
 func (p *pull) openSink(ctx context.Context) error {
-	d := p.lease.get()
+	d := p.lease.Get()
 	sink, ok := p.tenant.Sink(d.Sink)
 	if !ok {
 		return &refusal{reason: "the sink " + d.Sink + " is not configured any more", final: true}
@@ -124,7 +124,7 @@ func (p *pull) openSink(ctx context.Context) error {
 // committed finds out whether an invocation that was killed had committed the object already: the record says that all bytes
 // were there, and the object has their digest.
 func (p *pull) committed(ctx context.Context) (bool, error) {
-	d := p.lease.get()
+	d := p.lease.Get()
 	if d.Size < 0 || d.Offset != d.Size || d.SHA256 == "" || (d.ETag == "" && len(d.Upload) == 0) {
 		return false, nil
 	}
@@ -176,7 +176,7 @@ func sinkFault(err error) error {
 
 // fetch makes one request and stores its answer. It returns true when the upload has all bytes.
 func (p *pull) fetch(ctx context.Context) (complete bool, err error) {
-	d := p.lease.get()
+	d := p.lease.Get()
 	if d.ETag != "" {
 		if err := p.openUpload(ctx, d); err != nil {
 			return false, err
@@ -282,7 +282,7 @@ func (p *pull) begin(ctx context.Context, d gatewayapi.Delivery, a *answer) (siz
 func (p *pull) note(ctx context.Context, a *answer, size int64) error {
 	offset, state := p.upload.Offset(), p.upload.State()
 	p.reached.Store(offset)
-	return p.lease.save(ctx, func(d *gatewayapi.Delivery) {
+	return p.lease.Save(ctx, func(d *gatewayapi.Delivery) {
 		if a.digest != "" {
 			d.SHA256 = a.digest // the provider's word on what it sends; the catalog's may be of an older version
 		}
@@ -299,7 +299,7 @@ func (p *pull) restart(ctx context.Context, reason string) error {
 	if err := p.upload.Reset(ctx); err != nil {
 		return sinkFault(err)
 	}
-	err := p.lease.save(ctx, func(d *gatewayapi.Delivery) { d.ETag, d.Offset = "", 0 })
+	err := p.lease.Save(ctx, func(d *gatewayapi.Delivery) { d.ETag, d.Offset = "", 0 })
 	if err != nil {
 		return err
 	}
@@ -315,7 +315,7 @@ func (p *pull) stored(ctx context.Context, size int64, body *watched, err error)
 	case size >= 0 && offset > size:
 		return false, &refusal{reason: "the provider sent more than the length that it announced", reset: true}
 	case err == nil && size < 0:
-		return true, p.lease.save(ctx, func(d *gatewayapi.Delivery) { d.Size = offset })
+		return true, p.lease.Save(ctx, func(d *gatewayapi.Delivery) { d.Size = offset })
 	case err == nil && body.n > 0:
 		return false, nil // less than all: the next request goes on
 	case err == nil:
@@ -329,13 +329,13 @@ func (p *pull) stored(ctx context.Context, size int64, body *watched, err error)
 
 // commit verifies what is stored and makes it visible.
 func (p *pull) commit(ctx context.Context) error {
-	d := p.lease.get()
+	d := p.lease.Get()
 	offset, sum := p.upload.Offset(), p.upload.SHA256()
 	if d.SHA256 != "" && d.SHA256 != sum {
 		return &refusal{reason: "the data's SHA-256 is " + sum + ", the provider says " + d.SHA256, reset: true}
 	}
 	// The mark by which an invocation after a kill recognises the object (committed).
-	if err := p.lease.save(ctx, func(d *gatewayapi.Delivery) { d.SHA256, d.Size, d.Offset = sum, offset, offset }); err != nil {
+	if err := p.lease.Save(ctx, func(d *gatewayapi.Delivery) { d.SHA256, d.Size, d.Offset = sum, offset, offset }); err != nil {
 		return err
 	}
 	object, err := p.upload.Commit(ctx)
@@ -358,9 +358,7 @@ func (p *pull) close() error {
 		return nil
 	}
 	offset, state := p.upload.Offset(), p.upload.State()
-	p.lease.mu.Lock()
-	p.lease.delivery.Offset, p.lease.delivery.Upload = offset, state
-	p.lease.mu.Unlock()
+	p.lease.Note(func(d *gatewayapi.Delivery) { d.Offset, d.Upload = offset, state })
 	err := p.upload.Close()
 	p.upload = nil
 	return err
@@ -368,14 +366,12 @@ func (p *pull) close() error {
 
 // reset drops what is stored: after a wrong digest it is worth nothing.
 func (p *pull) reset(ctx context.Context) {
-	upload, err := p.store.Upload(ctx, p.key, p.delivery.ID, "", p.lease.get().Upload)
+	upload, err := p.store.Upload(ctx, p.key, p.delivery.ID, "", p.lease.Get().Upload)
 	if err == nil {
 		err = errors.Join(upload.Reset(ctx), upload.Close())
 	}
 	if err != nil {
 		zerolog.Ctx(ctx).Warn().Err(err).Msg("the partial object can't be dropped; the store clears it one day")
 	}
-	p.lease.mu.Lock()
-	p.lease.delivery.Offset, p.lease.delivery.ETag = 0, ""
-	p.lease.mu.Unlock()
+	p.lease.Note(func(d *gatewayapi.Delivery) { d.Offset, d.ETag = 0, "" })
 }
