@@ -62,7 +62,7 @@ func (j *job) run(ctx context.Context) (*event.Event, error) {
 		return nil, err
 	}
 	slice, end, whole := j.slice(ctx)
-	p := &sending{job: j, lease: l, whole: whole}
+	p := &sending{job: j, lease: l, whole: whole, renewed: -1}
 	stop := l.Keep(slice, end, func(d *gatewayapi.Push) { d.Offset = p.reached.Load() }, j.flowStarted)
 	err = p.run(slice)
 	stop()

@@ -33,6 +33,8 @@ type sending struct {
 	whole func() // lifts the slice's bound
 	plain bool   // the consumer knows no offsets
 
+	renewed int64 // bytes that had gone out when its token was renewed last, because it was refused; -1 = never
+
 	store   objectstore.Store
 	dataset gatewayapi.Dataset
 	address *dps.DataAddress
@@ -52,6 +54,9 @@ func (p *sending) run(ctx context.Context) error {
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if errors.Is(err, errRenewed) {
+			continue
 		}
 		if p.sent.Load() > before {
 			pause, breaks, waits = p.cfg.ErrorPause, 0, 0
@@ -168,6 +173,9 @@ func (p *sending) ask(ctx context.Context) (there, error) {
 		return there{}, broken{withoutURL(err)}
 	}
 	_ = res.Body.Close() // HEAD has none
+	if err := p.renew(ctx, res.StatusCode); err != nil {
+		return there{}, err
+	}
 	t, err := readThere(res, p.dataset.SHA256, p.dataset.Size)
 	if err == nil && t.resumable {
 		p.reached.Store(t.offset)
@@ -217,7 +225,31 @@ func (p *sending) send(ctx context.Context, from there) (complete bool, err erro
 	}
 	defer func() { _ = res.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can serve again
+	if err := p.renew(ctx, res.StatusCode); err != nil {
+		return false, err
+	}
 	return readResult(res, d.SHA256)
+}
+
+// errRenewed says that the token was refused and is another now.
+var errRenewed = errors.New("the access token was renewed")
+
+// renew has the gateway renew a token that the consumer has refused. It returns errRenewed then, and nil if there is no other token or
+// the last one was refused too.
+func (p *sending) renew(ctx context.Context, status int) error {
+	if status != http.StatusUnauthorized || p.renewed == p.sent.Load() || !p.address.Renewable() {
+		return nil
+	}
+	address, err := p.gateway.RenewDataAddress(ctx, p.tenant.ParticipantContextID, p.flow.DataFlowID, p.address.Property(dps.PropertyAuthorization))
+	switch {
+	case problem.Is(err, problem.Conflict), problem.Is(err, problem.NotFound):
+		return nil // the consumer's refusal is what there is to tell
+	case err != nil:
+		return err
+	}
+	zerolog.Ctx(ctx).Info().Str("data_flow_id", p.flow.DataFlowID).Msg("the access token was refused and has been renewed")
+	p.address, p.renewed = address, p.sent.Load()
+	return errRenewed
 }
 
 // request makes a request with the token of the data address, as its authType says. A token without a type counts as a bearer token.
