@@ -76,7 +76,7 @@ func newLayout(t *testing.T) local.Layout {
 }
 
 // start starts a deployment; stop it with its Stop, or leave that to the end of the test.
-func start(t *testing.T, layout local.Layout) *house {
+func start(t *testing.T, layout local.Layout, env ...string) *house {
 	t.Helper()
 	secret, err := local.Prepare(layout, binDir(t))
 	if err != nil {
@@ -85,7 +85,7 @@ func start(t *testing.T, layout local.Layout) *house {
 	h := &house{layout: layout, lines: &lines{}}
 	h.teller = story.NewTeller(h.lines, secret.Check)
 	h.Deployment, err = local.Start(t.Context(), layout, secret, local.Options{
-		BinDir: binDir(t), Teller: h.teller, Log: zerolog.New(h.lines),
+		BinDir: binDir(t), Teller: h.teller, Log: zerolog.New(h.lines), Env: env,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -145,6 +145,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /sandbox/misbehaviour/{pc}", s.sandboxAdmin(s.getMisbehaviour))
 	mux.HandleFunc("PUT /sandbox/misbehaviour/{pc}", s.sandboxAdmin(s.putMisbehaviour))
 	mux.HandleFunc("GET /sandbox/status", s.sandboxAdmin(s.status))
+	mux.HandleFunc("GET /did/{pc}/did.json", s.didDocument)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /{$}", home)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { htmlError(w, r, http.StatusNotFound) })

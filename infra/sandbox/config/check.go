@@ -165,6 +165,11 @@ func (c *Config) checkParticipants(v *validator, clients map[string]string) {
 			v.fault(at+".identity", "%q is there twice", p.Identity)
 		}
 		ids[p.ID], identities[p.Identity] = true, true
+		if p.DIDKeyFile != "" {
+			if _, err := os.Stat(p.DIDKeyFile); err != nil {
+				v.fault(at+".didKeyFile", "cannot be read: %v", err)
+			}
+		}
 		if !slices.Contains([]string{DialectHead, Dialect018, Dialect017}, p.Dialect) {
 			v.fault(at+".dialect", "is %q: head, 0.18 or 0.17 is expected", p.Dialect)
 		}

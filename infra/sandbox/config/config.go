@@ -85,6 +85,10 @@ type Participant struct {
 	Properties   map[string]string `yaml:"properties"`
 	Clients      []Client          `yaml:"clients"`
 	Misbehaviour *Misbehaviour     `yaml:"misbehaviour"`
+
+	// DIDKeyFile is a key, PEM (PKCS#8 or PKIX) or JWK, whose public part the sandbox publishes in the participant's DID document as
+	// "#key-1": {publicURL}/did/{id}/did.json, for an identity "did:web:<host>%3A<port>:did:<id>" of the sandbox's own address.
+	DIDKeyFile string `yaml:"didKeyFile"`
 }
 
 // The dialects of Data Plane Signaling.

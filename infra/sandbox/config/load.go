@@ -97,6 +97,9 @@ func (c *Config) complete(v *validator, dir string) {
 	for i := range c.Participants {
 		p := &c.Participants[i]
 		def(&p.Dialect, DialectHead)
+		if p.DIDKeyFile != "" && !filepath.IsAbs(p.DIDKeyFile) {
+			p.DIDKeyFile = filepath.Join(dir, p.DIDKeyFile)
+		}
 		for j := range p.Clients {
 			p.Clients[j].complete(v, fmt.Sprintf("participants[%d].clients[%d]", i, j), dir, p.ID, c.IDP.TokenTTL)
 		}
