@@ -80,7 +80,7 @@ func (r *Receiver) Look(ctx context.Context, f Flow) (Progress, error) {
 	if there, err := in.committed(ctx); err != nil || there {
 		return in.progress(), in.fail(ctx, err)
 	}
-	if err := in.openUpload(ctx); err != nil {
+	if err := in.openUpload(ctx, d.ContentType); err != nil {
 		return unknown, in.fail(ctx, err)
 	}
 	return in.progress(), in.fail(ctx, in.close(ctx))
@@ -109,7 +109,11 @@ func (r *Receiver) Receive(ctx context.Context, f Flow, q *Request, body io.Read
 			return r.repeated(in.lease.get(), q, body)
 		}
 	}
-	if err := in.openUpload(ctx); err != nil {
+	contentType := d.ContentType
+	if q.Whole {
+		contentType = q.ContentType
+	}
+	if err := in.openUpload(ctx, contentType); err != nil {
 		return unknown, in.fail(ctx, err)
 	}
 	if err := in.position(ctx, q); err != nil {
@@ -190,9 +194,9 @@ func (in *incoming) fail(ctx context.Context, err error) error {
 }
 
 // openUpload opens the upload, and finds what an earlier push has stored.
-func (in *incoming) openUpload(ctx context.Context) error {
+func (in *incoming) openUpload(ctx context.Context, contentType string) error {
 	d := in.lease.get()
-	upload, err := in.store.Upload(ctx, d.Key, d.ID, d.ContentType, d.Upload)
+	upload, err := in.store.Upload(ctx, d.Key, d.ID, contentType, d.Upload)
 	if err != nil {
 		return sinkFault(err)
 	}
