@@ -60,6 +60,10 @@ func Outbox(shard int) string { return tags[shard] + "outbox" }
 // OutboxLease is held by the replica that drains the shard's outbox: a string, the holder's name.
 func OutboxLease(shard int) string { return tags[shard] + "outbox:lease" }
 
+// Relays are the replicas that drain outboxes: a sorted set of their names by when they were last heard of, in ms since 1970. It is
+// of no shard.
+const Relays = "tg:{relays}:outbox"
+
 // Changes is the pub/sub channel on which the shard's changes of live flows and datasets are told.
 func Changes(shard int) string { return tags[shard] + "changes" }
 

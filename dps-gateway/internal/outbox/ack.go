@@ -23,21 +23,27 @@ func (r *Relay) acknowledge(ctx context.Context) {
 		case a := <-r.acks:
 			batch = map[*shard][]string{a.shard: {a.id}}
 		case <-ctx.Done():
-			// Nobody sends any more; what waits in the channel is taken along.
-			if batch = r.waiting(nil); len(batch) > 0 {
-				last, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseEvery)
-				defer cancel()
-				r.remove(last, batch)
-			}
+			r.removeLast(ctx, nil)
 			return
 		}
 		batch = r.waiting(batch)
 		for try := 1; !r.remove(ctx, batch); try++ {
 			if !pause(ctx, r.backoff(try, nil)) {
+				r.removeLast(ctx, batch)
 				return
 			}
 		}
 	}
+}
+
+// removeLast removes what was not removed when the relay ended, and what waits: nobody sends any more.
+func (r *Relay) removeLast(ctx context.Context, batch map[*shard][]string) {
+	if batch = r.waiting(batch); len(batch) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseEvery)
+	defer cancel()
+	r.remove(ctx, batch)
 }
 
 func (r *Relay) waiting(batch map[*shard][]string) map[*shard][]string {
@@ -67,6 +73,7 @@ func (r *Relay) remove(ctx context.Context, batch map[*shard][]string) bool {
 		return false
 	}
 	for s, ids := range batch {
+		s.removed(len(ids))
 		r.freed(s, len(ids))
 	}
 	return true

@@ -91,6 +91,7 @@ func (r *Relay) readShards(ctx context.Context, due []*shard) {
 
 // walk sends the entries of a line, one after the other, until it is empty.
 func (r *Relay) walk(s *shard, key lineKey) {
+	defer s.walked()
 	for {
 		e, ok := s.first(key)
 		if !ok {
@@ -98,6 +99,7 @@ func (r *Relay) walk(s *shard, key lineKey) {
 		}
 		switch r.deliver(s, e) {
 		case sent:
+			s.accepted()
 			select {
 			case r.acks <- ack{s, e.ID}:
 			case <-s.ctx.Done():
@@ -138,7 +140,7 @@ func (r *Relay) deliver(s *shard, e *Entry) fate {
 				return gaveUp
 			}
 		}
-		if !pause(s.ctx, r.backoff(try, err)) {
+		if s.isClosed() || !pause(s.ctx, r.backoff(try, err)) || s.isClosed() {
 			return stopped
 		}
 	}

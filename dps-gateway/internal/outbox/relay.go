@@ -56,7 +56,8 @@ const (
 	parkDeadline = 5 * time.Second
 )
 
-// Relay drains the outbox. Several replicas may run one each: a shard is drained by the one that holds its lease.
+// Relay drains the outbox. Several replicas may run one each: a shard is drained by the one that holds its lease, and
+// each aims at an equal share of the shards.
 type Relay struct {
 	rdb  redis.UniversalClient
 	bell *Bell
@@ -68,14 +69,22 @@ type Relay struct {
 	acks  chan ack
 	sends sync.WaitGroup
 
+	handed chan int      // shards that are quiet and to be given back
+	ended  chan struct{} // leases are not kept any more
+
 	mu     sync.Mutex
 	shards [keys.Shards]*shard // nil = not held
+
+	share int // how many shards this relay aims at; of the goroutine that keeps the leases
 }
 
 // NewRelay returns a relay; Run starts it.
 func NewRelay(rdb redis.UniversalClient, bell *Bell, cfg Config, log zerolog.Logger) *Relay {
 	cfg = cfg.withDefaults()
-	r := &Relay{rdb: rdb, bell: bell, cfg: cfg, log: log, name: uuid.NewString(), slots: map[Lane]chan struct{}{}, acks: make(chan ack, ackBatch)}
+	r := &Relay{
+		rdb: rdb, bell: bell, cfg: cfg, log: log, name: uuid.NewString(), slots: map[Lane]chan struct{}{}, acks: make(chan ack, ackBatch),
+		handed: make(chan int), ended: make(chan struct{}), share: keys.Shards,
+	}
 	for lane, n := range cfg.InFlight {
 		r.slots[lane] = make(chan struct{}, n)
 	}
@@ -148,11 +157,12 @@ func (r *Relay) Run(ctx context.Context) {
 	<-drained
 	stopAcks()
 	<-acked
-	r.release(context.WithoutCancel(ctx))
+	r.leave(context.WithoutCancel(ctx))
 }
 
 // keepLeases takes and renews leases. work is the context of sends.
 func (r *Relay) keepLeases(ctx, work context.Context) {
+	defer close(r.ended)
 	tick := time.NewTicker(leaseEvery)
 	defer tick.Stop()
 	for {
@@ -164,10 +174,25 @@ func (r *Relay) keepLeases(ctx, work context.Context) {
 			r.log.Warn().Err(err).Msg("outbox: leases can't be renewed")
 		}
 		r.apply(work, held, until, err != nil)
+		if err == nil {
+			r.shed()
+		}
+		if !r.untilNext(ctx, tick.C) {
+			return
+		}
+	}
+}
+
+// untilNext gives back what becomes quiet until the next renewal is due; false if ctx ends.
+func (r *Relay) untilNext(ctx context.Context, next <-chan time.Time) bool {
+	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-tick.C:
+			return false
+		case <-next:
+			return true
+		case number := <-r.handed:
+			r.release(ctx, r.handOver(number))
 		}
 	}
 }

@@ -25,6 +25,10 @@ type shard struct {
 	pending int
 	lines   map[lineKey][]*Entry
 	closed  bool
+	walks   int // lines that are being walked
+	unacked int // entries that were accepted and are still in the stream
+
+	leaving bool // it is handed over; guarded by the relay
 }
 
 // clock is the start of the monotonic clock by which leases are judged.
@@ -67,6 +71,9 @@ func (s *shard) add(e *Entry) (key lineKey, walk bool) {
 	s.lines[key] = append(line, e)
 	s.cursor = e.ID
 	s.pending++
+	if !busy {
+		s.walks++
+	}
 	return key, !busy
 }
 
@@ -87,6 +94,41 @@ func (s *shard) shift(key lineKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lines[key] = s.lines[key][1:]
+}
+
+// walked tells that a walk has ended.
+func (s *shard) walked() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.walks--
+}
+
+// accepted tells that an entry was accepted, and waits to be removed from the stream.
+func (s *shard) accepted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unacked++
+}
+
+// removed tells that n accepted entries are out of the stream.
+func (s *shard) removed(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unacked -= n
+}
+
+// busy tells whether anything is under way.
+func (s *shard) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.walks > 0 || s.unacked > 0
+}
+
+// isClosed tells whether nothing new may be begun.
+func (s *shard) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 // done tells that an entry is out of the stream; it returns whether the shard was full until now.
