@@ -18,20 +18,14 @@ import (
 func main() { function.Main(name, run) }
 
 func run(ctx context.Context, log zerolog.Logger) error {
-	cfg, err := function.LoadConfig[config]()
+	cfg, err := function.LoadConfig[function.Config]()
 	if err != nil {
 		return err
 	}
-	svc, err := function.New(name, cfg.Config, log)
+	svc, registry, err := function.Open(ctx, name, cfg, log)
 	if err != nil {
 		return err
 	}
-	registry, err := tenant.Open(cfg.TenantsDir, *svc.Logger())
-	if err != nil {
-		return err
-	}
-	go registry.Watch(ctx, cfg.TenantsEvery, nil)
-
 	pool := stores.New()
 	defer pool.Close()
 	planes := controlplanes.New(svc.HTTPClient())

@@ -11,7 +11,6 @@ import (
 // config is the environment of this function.
 type config struct {
 	function.Config
-	TenantsEvery time.Duration `env:"TENANTS_EVERY" envDefault:"2s"` // how often the tenants' documents are looked at
 
 	Watch  bool          `env:"WATCH" envDefault:"false"`  // watch the folders of file:// buckets; for one machine, with one instance
 	Settle time.Duration `env:"SETTLE" envDefault:"700ms"` // how long a file must have been left alone
@@ -28,9 +27,6 @@ func (c *config) Validate() error {
 	faults := []error{c.Config.Validate()}
 	fault := func(name, format string, args ...any) {
 		faults = append(faults, problem.Field(name, format, args...))
-	}
-	if c.TenantsEvery <= 0 {
-		fault("TENANTS_EVERY", "%v is out of range: expected more than 0s", c.TenantsEvery)
 	}
 	if c.Settle < 0 || c.Settle > time.Minute {
 		fault("SETTLE", "%v is out of range: expected 0s to 1m", c.Settle)

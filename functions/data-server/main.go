@@ -10,7 +10,6 @@ import (
 	"github.com/tidegate/tidegate/functions/stores"
 	"github.com/tidegate/tidegate/shared/function"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
-	"github.com/tidegate/tidegate/shared/tenant"
 )
 
 const name = "data-server"
@@ -18,20 +17,14 @@ const name = "data-server"
 func main() { function.Main(name, run) }
 
 func run(ctx context.Context, log zerolog.Logger) error {
-	cfg, err := function.LoadConfig[config]()
+	cfg, err := function.LoadConfig[function.Config]()
 	if err != nil {
 		return err
 	}
-	svc, err := function.New(name, cfg.Config, log)
+	svc, registry, err := function.Open(ctx, name, cfg, log)
 	if err != nil {
 		return err
 	}
-	registry, err := tenant.Open(cfg.TenantsDir, *svc.Logger())
-	if err != nil {
-		return err
-	}
-	go registry.Watch(ctx, cfg.TenantsEvery, nil)
-
 	pool := stores.New()
 	defer pool.Close()
 	svc.Handle("POST "+gatewayapi.PathData, &handler{tenants: registry, stores: pool, timeout: cfg.Deadline, log: svc.Logger()})

@@ -21,20 +21,14 @@ const name = "negotiation-approver"
 func main() { function.Main(name, run) }
 
 func run(ctx context.Context, log zerolog.Logger) error {
-	cfg, err := function.LoadConfig[config]()
+	cfg, err := function.LoadConfig[function.Config]()
 	if err != nil {
 		return err
 	}
-	svc, err := function.New(name, cfg.Config, log)
+	svc, registry, err := function.Open(ctx, name, cfg, log, rules.Validate)
 	if err != nil {
 		return err
 	}
-	registry, err := tenant.Open(cfg.TenantsDir, *svc.Logger(), rules.Validate)
-	if err != nil {
-		return err
-	}
-	go registry.Watch(ctx, cfg.TenantsEvery, nil)
-
 	pool := controlplanes.New(svc.HTTPClient())
 	h := &handler{
 		tenants: registry, gateway: svc.Gateway(), publish: svc.Publish, approvals: newApprovals(), now: time.Now,

@@ -20,6 +20,7 @@ import (
 
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/functions/internal/gatewaytest"
+	"github.com/tidegate/tidegate/functions/slices"
 	"github.com/tidegate/tidegate/functions/stores"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
@@ -193,7 +194,7 @@ func (b *bench) newHandler() *handler {
 	transport := &http.Transport{DisableKeepAlives: true}
 	return &handler{
 		tenants: b, stores: pool, gateway: b.gateway.Client, provider: providerClient(transport), draining: b.draining, now: time.Now,
-		cfg: config{
+		cfg: slices.Config{
 			SliceTime: 5 * time.Second, LeaseTime: 2 * time.Second, StallTime: 2 * time.Second, MaxRefusals: 3,
 			RefusalPause: time.Millisecond, ErrorPause: time.Millisecond,
 		},

@@ -22,6 +22,7 @@ import (
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/functions/internal/gatewaytest"
 	"github.com/tidegate/tidegate/functions/publishing"
+	"github.com/tidegate/tidegate/functions/slices"
 	"github.com/tidegate/tidegate/functions/stores"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
@@ -174,7 +175,7 @@ func newBench(t *testing.T, size int) *bench {
 	b.handler = &handler{
 		tenants: b, stores: pool, gateway: b.gateway.Client, consumer: consumerClient(&http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: time.Second}),
 		draining: b.draining, now: time.Now,
-		cfg: config{
+		cfg: slices.Config{
 			SliceTime: 5 * time.Second, LeaseTime: 2 * time.Second, StallTime: 2 * time.Second, MaxRefusals: 3,
 			RefusalPause: time.Millisecond, ErrorPause: time.Millisecond,
 		},

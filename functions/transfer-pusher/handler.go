@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/eventing/catalogue"
+	"github.com/tidegate/tidegate/functions/slices"
 	"github.com/tidegate/tidegate/functions/stores"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
@@ -36,7 +37,7 @@ type handler struct {
 	stores   *stores.Pool
 	gateway  *gatewayapi.Client
 	consumer *http.Client
-	cfg      config
+	cfg      slices.Config
 	draining <-chan struct{} // closed when the process is told to stop: the slice ends early
 	now      func() time.Time
 }

@@ -11,28 +11,22 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/functions/slices"
 	"github.com/tidegate/tidegate/functions/stores"
 	"github.com/tidegate/tidegate/shared/function"
-	"github.com/tidegate/tidegate/shared/tenant"
 )
 
 func main() { function.Main(name, run) }
 
 func run(ctx context.Context, log zerolog.Logger) error {
-	cfg, err := function.LoadConfig[config]()
+	cfg, err := function.LoadConfig[slices.Config]()
 	if err != nil {
 		return err
 	}
-	svc, err := function.New(name, cfg.Config, log)
+	svc, registry, err := function.Open(ctx, name, cfg.Config, log)
 	if err != nil {
 		return err
 	}
-	registry, err := tenant.Open(cfg.TenantsDir, *svc.Logger())
-	if err != nil {
-		return err
-	}
-	go registry.Watch(ctx, cfg.TenantsEvery, nil)
-
 	pool := stores.New()
 	defer pool.Close()
 	h := &handler{

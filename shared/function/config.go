@@ -28,6 +28,7 @@ type Config struct {
 	GatewayURL    string        `env:"GATEWAY_URL,required" expect:"the URL of the gateway's internal listener"`                     //
 	TokenFile     string        `env:"INTERNAL_TOKEN_FILE,required" expect:"the file with the bearer secret of internal calls"`      //
 	TenantsDir    string        `env:"TENANTS_DIR,required" expect:"the folder with the tenants' documents"`                         //
+	TenantsEvery  time.Duration `env:"TENANTS_EVERY" envDefault:"2s"`                                                                // how often they are looked at
 	MaxEventBytes int64         `env:"MAX_EVENT_BYTES" envDefault:"1048576"`                                                         // of one request, a batch included
 	Deadline      time.Duration `env:"EVENT_DEADLINE" envDefault:"55s"`                                                              // of one delivery; below the Trigger's timeout
 	DrainTime     time.Duration `env:"DRAIN_TIME" envDefault:"4s"`                                                                   // for what runs when the process is told to stop
@@ -52,6 +53,9 @@ func (c *Config) Validate() error {
 	}
 	if _, err := overrides(c.CEOverrides); err != nil {
 		fault("K_CE_OVERRIDES", `expected {"extensions":{"name":"value"}}, names of lower-case letters and digits: %w`, err)
+	}
+	if c.TenantsEvery <= 0 {
+		fault("TENANTS_EVERY", "%v is out of range: expected more than 0s", c.TenantsEvery)
 	}
 	if c.MaxEventBytes < 1 || c.MaxEventBytes > maxEventBytes {
 		fault("MAX_EVENT_BYTES", "%d is out of range: expected 1 to %d", c.MaxEventBytes, maxEventBytes)

@@ -203,7 +203,7 @@ func TestOneLogLineForEachEvent(t *testing.T) {
 	var out lockedBuffer
 	cfg := function.Config{
 		Host: "127.0.0.1", GatewayURL: "http://127.0.0.1:1", TokenFile: functiontest.TokenFile(t), TenantsDir: t.TempDir(),
-		MaxEventBytes: 1 << 20, Deadline: time.Second, DrainTime: time.Second, LogLevel: "info",
+		TenantsEvery: time.Second, MaxEventBytes: 1 << 20, Deadline: time.Second, DrainTime: time.Second, LogLevel: "info",
 	}
 	svc, err := function.New("echo", cfg, zerolog.New(&out).Level(zerolog.InfoLevel))
 	if err != nil {
@@ -251,7 +251,7 @@ func TestRunSaysWhichPortIsInUse(t *testing.T) {
 	defer ln.Close()
 	cfg := function.Config{
 		Host: "127.0.0.1", Port: ln.Addr().(*net.TCPAddr).Port, GatewayURL: "http://127.0.0.1:1", TokenFile: functiontest.TokenFile(t),
-		TenantsDir: t.TempDir(), MaxEventBytes: 1, Deadline: time.Second, LogLevel: "info",
+		TenantsDir: t.TempDir(), TenantsEvery: time.Second, MaxEventBytes: 1, Deadline: time.Second, LogLevel: "info",
 	}
 	svc, err := function.New("x", cfg, zerolog.Nop())
 	if err != nil {
@@ -264,7 +264,7 @@ func TestRunSaysWhichPortIsInUse(t *testing.T) {
 }
 
 func TestNewRefusesAMissingTokenFile(t *testing.T) {
-	cfg := function.Config{GatewayURL: "http://127.0.0.1:1", TokenFile: "/nowhere/token", TenantsDir: ".", MaxEventBytes: 1, Deadline: 1, LogLevel: "info"}
+	cfg := function.Config{GatewayURL: "http://127.0.0.1:1", TokenFile: "/nowhere/token", TenantsDir: ".", TenantsEvery: time.Second, MaxEventBytes: 1, Deadline: 1, LogLevel: "info"}
 	_, err := function.New("x", cfg, zerolog.Nop())
 	if !problem.Is(err, problem.Invalid) || !strings.Contains(err.Error(), "INTERNAL_TOKEN_FILE") {
 		t.Errorf("New without the token's file: %v", err)

@@ -52,7 +52,7 @@ func Start(tb testing.TB, gatewayURL, tenantsDir string, edit func(*function.Con
 	f := &Function{Sink: NewSink(tb), stopped: make(chan error, 1)}
 	cfg := function.Config{
 		Host: "127.0.0.1", Sink: f.Sink.URL, GatewayURL: gatewayURL, TokenFile: TokenFile(tb), TenantsDir: tenantsDir,
-		MaxEventBytes: 1 << 20, Deadline: waitFor, DrainTime: 2 * time.Second, LogLevel: "debug",
+		TenantsEvery: time.Second, MaxEventBytes: 1 << 20, Deadline: waitFor, DrainTime: 2 * time.Second, LogLevel: "debug",
 	}
 	if edit != nil {
 		edit(&cfg)

@@ -1,4 +1,5 @@
-package main
+// Package slices holds the settings of functions that move bulk data in slices: transfer-puller and transfer-pusher.
+package slices
 
 import (
 	"errors"
@@ -8,27 +9,25 @@ import (
 	"github.com/tidegate/tidegate/shared/problem"
 )
 
-// config is the environment of this function.
-type config struct {
+// Config is the environment of such a function. The peer is the other participant's endpoint.
+type Config struct {
 	function.Config
-	TenantsEvery time.Duration `env:"TENANTS_EVERY" envDefault:"2s"` // how often the tenants' documents are looked at
 
 	SliceTime    time.Duration `env:"SLICE_TIME" envDefault:"20s"`    // of one invocation; then a follow-up event goes on
 	LeaseTime    time.Duration `env:"LEASE_TIME" envDefault:"5s"`     // after which an invocation that does not renew counts as dead
 	StallTime    time.Duration `env:"STALL_TIME" envDefault:"30s"`    // without a byte, then the connection is given up
-	MaxRefusals  int           `env:"MAX_REFUSALS" envDefault:"5"`    // of the provider, in all, then the flow is given up
-	RefusalPause time.Duration `env:"REFUSAL_PAUSE" envDefault:"2s"`  // at least, until a provider that refused is asked again
+	MaxRefusals  int           `env:"MAX_REFUSALS" envDefault:"5"`    // of the peer, in all, then the flow is given up
+	RefusalPause time.Duration `env:"REFUSAL_PAUSE" envDefault:"2s"`  // at least, until a peer that refused is asked again
 	ErrorPause   time.Duration `env:"ERROR_PAUSE" envDefault:"200ms"` // first pause after a broken connection; it doubles
 }
 
 // Validate checks the values and returns all faults.
-func (c *config) Validate() error {
+func (c *Config) Validate() error {
 	faults := []error{c.Config.Validate()}
 	for _, d := range []struct {
 		name  string
 		value time.Duration
 	}{
-		{"TENANTS_EVERY", c.TenantsEvery},
 		{"SLICE_TIME", c.SliceTime},
 		{"LEASE_TIME", c.LeaseTime},
 		{"STALL_TIME", c.StallTime},
