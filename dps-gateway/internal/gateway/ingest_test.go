@@ -194,7 +194,8 @@ func TestABrokenPushGoesOnWhereItWas(t *testing.T) {
 	if a := part(offset, 3<<20); a.code != http.StatusAccepted || a.header.Get("Upload-Offset") != fmt.Sprint(3<<20) {
 		t.Fatalf("a part: %d %v %s", a.code, a.header, a.body)
 	}
-	if a := part(3<<20, len(content)); a.code != http.StatusCreated {
+	rest := fmt.Sprintf("bytes %d-%d/%d", 3<<20, len(content)-1, len(content))
+	if a := r.push(http.MethodPut, g, io.LimitReader(bytes.NewReader(content[3<<20:]), 4<<20), "Content-Range", rest); a.code != http.StatusCreated { // chunked
 		t.Fatalf("the last part: %d %s", a.code, a.body)
 	}
 	if !bytes.Equal(w.stored(t, "got/big"), content) {
@@ -309,6 +310,41 @@ func TestWhatAPushMayNot(t *testing.T) {
 		res.Body.Close()
 		return res.StatusCode == http.StatusNotFound
 	})
+}
+
+// TestATokenWritesIntoItsOwnTenantsFlow has two tenants prepare flows of one id: what the one's token brings never reaches the other's
+// sink, whatever is in the URL.
+func TestATokenWritesIntoItsOwnTenantsFlow(t *testing.T) {
+	w := newWorld(t)
+	for _, pc := range []string{"other", "provider"} {
+		w.tenant(pc, "sinks:\n  - name: in\n    bucket: files\n")
+	}
+	r := w.start(nil)
+	grants := map[string]grant{}
+	for _, pc := range []string{"other", "provider"} {
+		const flow = "one-id"
+		d := gatewayapi.Delivery{ID: flow, DatasetID: "ds", Sink: "in", Key: "file of " + pc, Size: -1}
+		if _, err := r.api.Put(t.Context(), pc, gatewayapi.KindDelivery, flow, d, gatewayapi.IfAbsent()); err != nil {
+			t.Fatal(err)
+		}
+		grants[pc] = r.grantOf(pc, flow, r.signal(pc, "prepare", map[string]any{
+			"messageId": "m", "participantId": "did:web:us", "counterPartyId": "did:web:them", "dataspaceContext": "p", "processId": flow,
+			"agreementId": "agr", "datasetId": "ds", "profile": dps.ProfileHTTPPush, "claims": map[string]any{},
+		}))
+	}
+	r.signal("provider", "one-id/terminate", map[string]any{"messageId": "t"})
+	if a := r.push(http.MethodPut, grants["provider"], bytes.NewReader([]byte("x"))); a.code != http.StatusNotFound {
+		t.Errorf("into the flow that is over: %d %s", a.code, a.body)
+	}
+	if a := r.push(http.MethodPut, grants["other"], bytes.NewReader([]byte("x"))); a.code != http.StatusCreated {
+		t.Errorf("into the flow that lives: %d %s", a.code, a.body)
+	}
+	if _, err := os.Stat(w.path("buckets/provider/file of provider")); err == nil {
+		t.Error("it reached the other tenant")
+	}
+	if got := w.stored(t, "file of other"); string(got) != "x" {
+		t.Errorf("stored %q", got)
+	}
 }
 
 // TestASuspensionCutsAPush suspends, terminates and removes while a body comes: the connection breaks, nothing is delivered, and
