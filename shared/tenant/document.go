@@ -18,6 +18,7 @@ type document struct {
 	clash     error   // why a good candidate is not in force: another document claims the same
 	inForce   *Tenant // the last good version, nil if there is none
 	logged    string  // the problem that was logged last
+	id        string  // the participant context that the content names, even if it is broken
 }
 
 // load reads the file again if its content changed, and tells whether the outcome did. A broken document is read every
@@ -32,6 +33,9 @@ func (d *document) load(file string, validators []Validator) bool {
 	d.hash = hash
 	d.candidate = nil
 	d.broken = err
+	if m := idLine.FindSubmatch(data); m != nil {
+		d.id = string(m[1])
+	}
 	if err == nil {
 		d.candidate, d.broken = parse(file, data, validators)
 	}

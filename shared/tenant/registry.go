@@ -30,6 +30,7 @@ type snapshot struct {
 	byID     map[string]*Tenant
 	all      []*Tenant
 	problems []error
+	known    map[string]bool // participant contexts that a document is about, in force or not
 }
 
 // Open reads the folder. A broken document is logged, kept in Problems and left out; it stops no other tenant. The error is
@@ -138,7 +139,7 @@ func (r *Registry) reload() (bool, error) {
 
 // publish makes the state of the documents what readers see.
 func (r *Registry) publish() {
-	s := &snapshot{byID: map[string]*Tenant{}}
+	s := &snapshot{byID: map[string]*Tenant{}, known: map[string]bool{}}
 	if r.folderErr != nil {
 		s.problems = append(s.problems, r.folderErr)
 	}
@@ -146,6 +147,12 @@ func (r *Registry) publish() {
 		doc := r.files[name]
 		if err := doc.problem(); err != nil {
 			s.problems = append(s.problems, err)
+		}
+		if name := doc.named(); name != "" {
+			s.known[name] = true
+		}
+		if t := doc.inForce; t != nil {
+			s.known[t.ParticipantContextID] = true
 		}
 		if t := doc.inForce; t != nil && !t.Suspended {
 			s.byID[t.ParticipantContextID] = t

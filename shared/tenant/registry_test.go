@@ -124,6 +124,26 @@ func TestASuspendedTenantIsLikeAnUnknownOne(t *testing.T) {
 	}
 }
 
+func TestATenantThatIsNotInForceIsKnown(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.yaml", with("suspended", "1")+"suspended: true\n")
+	write(t, dir, "b.yaml", "participantContextId: \"broken\" # from the start\ndid: [\n")
+	write(t, dir, "c.yaml", with("good", "1"))
+	r := open(t, dir)
+	for pc, want := range map[string]bool{"suspended": true, "broken": true, "good": true, "stranger": false, "": false} {
+		if got := r.Known(pc); got != want {
+			t.Errorf("%q is known: %v", pc, got)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "a.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	reload(t, r)
+	if r.Known("suspended") {
+		t.Error("a tenant whose document is gone is known")
+	}
+}
+
 func TestTwoDocumentsOfOneParticipant(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "b.yaml", with("x", "first"))

@@ -34,6 +34,8 @@ const (
 // Tenants are the tenants in force.
 type Tenants interface {
 	Get(participantContextID string) (*tenant.Tenant, bool)
+	// Known tells whether there is a tenant, in force or not: suspended, or with a document that can't be read.
+	Known(participantContextID string) bool
 }
 
 // Appender puts an entry on the outbox.

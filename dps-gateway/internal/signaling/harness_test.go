@@ -52,6 +52,9 @@ type tenants map[string]*tenant.Tenant
 
 func (t tenants) Get(pc string) (*tenant.Tenant, bool) { v, ok := t[pc]; return v, ok }
 
+// Known knows those in force, and one that is not.
+func (t tenants) Known(pc string) bool { return t[pc] != nil || pc == "suspended" }
+
 // idp is the identity provider of the control planes: real keys behind a real JWKS.
 type idp struct {
 	signer *auth.Signer

@@ -95,13 +95,16 @@ func (h *handler) veto(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *handler) askVeto(r *http.Request, req *gatewayapi.VetoRequest) error {
-	t, ok := h.tenant(req.ParticipantContextID)
-	if !ok {
+	_, ok := h.tenant(req.ParticipantContextID)
+	if !ok && !h.Tenants.Known(req.ParticipantContextID) {
 		return nil // not ours to decide
 	}
-	ours, err := h.provides(r, t, req.Offers)
+	ours, err := h.provides(r, req.ParticipantContextID, req.Offers)
 	if err != nil || !ours {
 		return err
+	}
+	if !ok { // it is one of ours, but not in force: nobody can decide for it, so nothing is concluded
+		return problem.New(problem.Unavailable, "there is no decision on the negotiation yet")
 	}
 	err = h.Vetoer.Veto(r.Context(), *req)
 	switch {
@@ -114,9 +117,9 @@ func (h *handler) askVeto(r *http.Request, req *gatewayapi.VetoRequest) error {
 }
 
 // provides tells whether the tenant is the provider: whether it has the dataset of an offer registered.
-func (h *handler) provides(r *http.Request, t *tenant.Tenant, offers []gatewayapi.VetoOffer) (bool, error) {
+func (h *handler) provides(r *http.Request, pc string, offers []gatewayapi.VetoOffer) (bool, error) {
 	for _, o := range offers {
-		_, err := h.Datasets.Get(r.Context(), t.ParticipantContextID, gatewayapi.KindDataset, o.AssetID)
+		_, err := h.Datasets.Get(r.Context(), pc, gatewayapi.KindDataset, o.AssetID)
 		switch {
 		case err == nil:
 			return true, nil

@@ -144,6 +144,7 @@ func TestVeto(t *testing.T) {
 			`"counterPartyAddress":"http://them","participantContextId":"` + pc + `","contractOffers":[{"id":"o1","assetId":"` + asset + `","policy":{"p":1}}]}}`)
 	}
 	w.dataset("provider", "asset-1")
+	w.dataset("suspended", "asset-1")
 	for _, c := range []struct {
 		name  string
 		body  []byte
@@ -157,6 +158,8 @@ func TestVeto(t *testing.T) {
 		{"the approver does not understand", requested("provider", "asset-1"), problem.New(problem.Invalid, "what"), 503, 1},
 		{"the consumer's side", requested("consumer", "asset-1"), problem.New(problem.Forbidden, "no"), 204, 0},
 		{"a participant context that is not ours", requested("stranger", "asset-1"), problem.New(problem.Forbidden, "no"), 204, 0},
+		{"a tenant of ours that is not in force", requested("suspended", "asset-1"), nil, 503, 0},
+		{"its consumer's side", requested("suspended", "asset-2"), nil, 204, 0},
 		{"another event", []byte(`{"id":"e","at":1,"type":"ContractNegotiationAgreed","payload":{}}`), problem.New(problem.Forbidden, "no"), 204, 0},
 	} {
 		w.vetoer.asked, w.vetoer.err = nil, c.err
