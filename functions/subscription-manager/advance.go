@@ -14,12 +14,14 @@ import (
 )
 
 const (
-	maxSteps        = 8               // of one record in one go; more than any way through the states has
-	maxRaces        = 3               // how often a record that somebody else has changed meanwhile is read again
-	claimTime       = time.Minute     // how long a negotiation's start may take before it is looked for what became of it
-	searchTime      = 3 * time.Second // the same, after a start that failed at once
-	negotiationTime = time.Hour       // after which a negotiation that does not end is given up
-	stallTime       = time.Hour       // after which a transfer is given up of which nothing was heard
+	maxSteps        = 8                // of one record in one go; more than any way through the states has
+	maxRaces        = 3                // how often a record that somebody else has changed meanwhile is read again
+	startTime       = 15 * time.Second // how long a negotiation's start may take
+	claimTime       = 20 * time.Second // after which one that nobody has noted is looked for: whoever claimed it was killed
+	lateTime        = time.Minute      // the same, after a start that timed out: the control plane may take it late
+	searchTime      = 3 * time.Second  // the same, after a start that failed at once
+	negotiationTime = time.Hour        // after which a negotiation that does not end is given up
+	stallTime       = time.Hour        // after which a transfer is given up of which nothing was heard
 	firstRetry      = 2 * time.Second
 	lastRetry       = time.Hour
 	agreementTries  = 3    // failures in a row after which an agreement is taken to be of no use any more

@@ -45,7 +45,7 @@ type controlPlane interface {
 //     on from there.
 //   - A crash between the write and the step: a transfer has an id that follows from the record, so starting it again finds it;
 //     a negotiation, whose id only the control plane can give, is looked for among its newest before another is begun. The
-//     one case that this does not cover is a control plane that takes a request longer after it was given up than claimTime.
+//     one case that this does not cover is a control plane that takes a request longer after it was given up than lateTime.
 //   - A lost event: the schedule looks at every record that is under way.
 //   - A negotiation or a transfer that does not end is terminated, after negotiationTime or stallTime, before another begins.
 type handler struct {

@@ -35,7 +35,9 @@ func (j *job) negotiate(ctx context.Context) (bool, error) {
 	if err := j.save(ctx); err != nil {
 		return false, err
 	}
-	id, err := j.cp.StartNegotiation(ctx, j.sub.CounterParty, offer)
+	bounded, cancel := context.WithTimeout(ctx, startTime)
+	id, err := j.cp.StartNegotiation(bounded, j.sub.CounterParty, offer)
+	cancel()
 	kind := problem.KindOf(err)
 	if err != nil && !kind.Temporary() { // refused for sure: no need to look for it
 		return false, j.fail(ctx, "the negotiation was refused: "+err.Error())
@@ -47,10 +49,11 @@ func (j *job) negotiate(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	// It may have been accepted all the same, or it was and is not noted. A request that timed out may even be taken later than
-	// now, so that one gets its whole time.
+	// now, so that one gets a minute.
 	j.record.NegotiationID = ""
-	if kind != problem.Timeout {
-		j.record.NextAttempt = j.now().UTC().Add(searchTime)
+	j.record.NextAttempt = j.now().UTC().Add(searchTime)
+	if kind == problem.Timeout || errors.Is(context.Cause(bounded), context.DeadlineExceeded) {
+		j.record.NextAttempt = j.now().UTC().Add(lateTime)
 	}
 	j.record.LastError = err.Error()[:min(len(err.Error()), maxReason)]
 	return false, errors.Join(err, j.save(ctx))
