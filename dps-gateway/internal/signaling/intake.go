@@ -22,18 +22,23 @@ func (h *handler) keyed(r *http.Request) error {
 	return nil
 }
 
+// told is what the control plane tells: the request's event, if its key is right.
+func (h *handler) told(w http.ResponseWriter, r *http.Request) (*edcEvent, error) {
+	if err := h.keyed(r); err != nil {
+		return nil, err
+	}
+	body, err := read(w, r, maxEvent)
+	if err != nil {
+		return nil, err
+	}
+	return decodeEvent(r.Header, body)
+}
+
 // events takes an event of the control plane and puts it on the outbox as an event of the catalogue, for the tenant that it
 // names. It is a hint: EDC sends it at most once. Sent twice it has the same id twice. What is of no interest, and what is of a
 // participant context that is not ours, is acknowledged and dropped: one EDC serves many.
 func (h *handler) events(w http.ResponseWriter, r *http.Request) error {
-	if err := h.keyed(r); err != nil {
-		return err
-	}
-	body, err := read(w, r, maxEvent)
-	if err != nil {
-		return err
-	}
-	e, err := decodeEvent(r.Header, body)
+	e, err := h.told(w, r)
 	if err != nil {
 		return err
 	}
@@ -70,14 +75,7 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) error {
 // it. There is no contract without a decision, so an approver that can't be reached is a 503. EDC calls for the consumer's
 // side too, where there is nothing to decide: the provider's side is the one that has the dataset registered here.
 func (h *handler) veto(w http.ResponseWriter, r *http.Request) error {
-	if err := h.keyed(r); err != nil {
-		return err
-	}
-	body, err := read(w, r, maxEvent)
-	if err != nil {
-		return err
-	}
-	e, err := decodeEvent(r.Header, body)
+	e, err := h.told(w, r)
 	if err != nil {
 		return err
 	}
