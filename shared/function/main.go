@@ -6,12 +6,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
-	"strings"
 	"syscall"
-	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/tidegate/tidegate/shared/version"
 )
 
 // Main is the main of a program: it makes the logger (JSON lines on stderr, LOG_LEVEL), runs run until SIGTERM or SIGINT ends its context,
@@ -24,7 +23,7 @@ func Main(name string, run func(ctx context.Context, log zerolog.Logger) error) 
 func start(name string, args []string, stdout, stderr io.Writer, run func(context.Context, zerolog.Logger) error) int {
 	if len(args) > 0 {
 		if args[0] == "--version" || args[0] == "-version" {
-			_, _ = fmt.Fprintln(stdout, version(name)) // nobody is left to tell
+			_, _ = fmt.Fprintln(stdout, version.String(name)) // nobody is left to tell
 			return 0
 		}
 		_, _ = fmt.Fprintf(stderr, "%s: unknown argument %q: it takes --version only, its settings come from the environment\n", name, args[0])
@@ -48,31 +47,4 @@ func NewLogger(w io.Writer, level string) zerolog.Logger {
 		l = zerolog.InfoLevel
 	}
 	return zerolog.New(w).Level(l).With().Timestamp().Logger()
-}
-
-// version is the line of --version: name, version or revision, Go version.
-func version(name string) string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return name + " (unknown build)"
-	}
-	settings := map[string]string{}
-	for _, s := range info.Settings {
-		settings[s.Key] = s.Value
-	}
-	v := info.Main.Version
-	if v == "" || v == "(devel)" {
-		v = "development"
-	}
-	parts := []string{name, v}
-	if rev := settings["vcs.revision"]; rev != "" {
-		if settings["vcs.modified"] == "true" {
-			rev += "+changes"
-		}
-		parts = append(parts, "revision "+rev)
-	}
-	if t, err := time.Parse(time.RFC3339, settings["vcs.time"]); err == nil {
-		parts = append(parts, t.UTC().Format(time.DateOnly))
-	}
-	return strings.Join(append(parts, info.GoVersion), " ")
 }
