@@ -60,12 +60,17 @@ func (s *Service) Start(ctx context.Context, c Call, m *dps.FlowMessage) (Answer
 	if err := s.answerCreation(ctx, t); err != nil {
 		return nil, err
 	}
+	return s.applyDecided(ctx, t, t.New)
+}
+
+// applyDecided makes a transition that needs a decision on the agreement of a flow. If there is none yet, it has one made, and tries again.
+func (s *Service) applyDecided(ctx context.Context, t *flowstore.Transition, f *flowstore.Flow) (Answer, error) {
 	r, err := s.store.Apply(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	if r.Outcome == flowstore.Undecided {
-		if err := s.decide(ctx, c, m); err != nil {
+		if err := s.decide(ctx, t.Signal, f); err != nil {
 			return nil, err
 		}
 		t.Now = s.opts.Now()
@@ -89,12 +94,12 @@ func (s *Service) answerCreation(ctx context.Context, t *flowstore.Transition) (
 }
 
 // decide has the missing decision made. What it was is read from the record, by the transition that follows.
-func (s *Service) decide(ctx context.Context, c Call, m *dps.FlowMessage) error {
+func (s *Service) decide(ctx context.Context, signal flowstore.Signal, f *flowstore.Flow) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.DecideTimeout)
 	defer cancel()
 	d, err := s.decider.Decide(ctx, gatewayapi.DecideRequest{
-		ParticipantContextID: c.ParticipantContextID, AgreementID: m.AgreementID, DatasetID: m.DatasetID,
-		CounterPartyID: m.CounterPartyID, Claims: m.Claims,
+		ParticipantContextID: f.ParticipantContextID, AgreementID: f.AgreementID, DatasetID: f.DatasetID,
+		CounterPartyID: f.CounterPartyID, Claims: f.Claims,
 	})
 	if err != nil {
 		return problem.Wrap(problem.Unavailable, err, "there is no decision on the agreement, and none could be had in time")
@@ -103,9 +108,9 @@ func (s *Service) decide(ctx context.Context, c Call, m *dps.FlowMessage) error 
 	case gatewayapi.Approved:
 		return nil
 	case gatewayapi.Rejected:
-		return refusal(flowstore.Result{Outcome: flowstore.Rejected, Reason: d.Reason}, flowstore.Start, m.ProcessID)
+		return refusal(flowstore.Result{Outcome: flowstore.Rejected, Reason: d.Reason}, signal, f.DataFlowID)
 	case gatewayapi.Review:
-		return refusal(flowstore.Result{Outcome: flowstore.InReview, Reason: d.Reason}, flowstore.Start, m.ProcessID)
+		return refusal(flowstore.Result{Outcome: flowstore.InReview, Reason: d.Reason}, signal, f.DataFlowID)
 	}
 	return problem.New(problem.Forbidden, "there is no decision on the agreement")
 }

@@ -55,7 +55,7 @@ func (s *Service) Suspend(ctx context.Context, c Call, m *dps.SuspendMessage) (A
 
 // Resume starts a suspended flow again. The side that owns the data address answers with a fresh one, without which EDC loses the
 // transfer; the other takes the one of the message, if there is one. It takes two round trips, the others one: what the token is
-// bound to must be read first.
+// bound to must be read first. A provider's flow needs a decision as its start did: one that is missing, as after a rebuild, is asked for.
 func (s *Service) Resume(ctx context.Context, c Call, m *dps.ResumeMessage) (Answer, error) {
 	f, ok, err := s.store.GetOnce(ctx, c.ParticipantContextID, c.DataFlowID, c.Once)
 	switch {
@@ -79,19 +79,19 @@ func (s *Service) Resume(ctx context.Context, c Call, m *dps.ResumeMessage) (Ans
 			return nil, err
 		}
 	}
-	if !dps.OwnsAddress(f.Role, f.Direction) {
+	if dps.OwnsAddress(f.Role, f.Direction) {
+		addr, tokenID, err := s.issuer.Issue(ctx, grantOf(f))
+		if err != nil {
+			return nil, err
+		}
+		t.TokenID = tokenID
+		if t.Answer, err = statusAnswer(c.DataFlowID, dps.Started, addr); err != nil {
+			return nil, err
+		}
+	} else {
 		t.Address = m.DataAddress
-		return s.apply(ctx, t)
 	}
-	addr, tokenID, err := s.issuer.Issue(ctx, grantOf(f))
-	if err != nil {
-		return nil, err
-	}
-	t.TokenID = tokenID
-	if t.Answer, err = statusAnswer(c.DataFlowID, dps.Started, addr); err != nil {
-		return nil, err
-	}
-	return s.apply(ctx, t)
+	return s.applyDecided(ctx, t, f)
 }
 
 // resumeAddress checks the address of a resume.

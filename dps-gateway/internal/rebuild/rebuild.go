@@ -3,7 +3,7 @@
 //
 // It runs while no gateway does, and writes only what is not there, so it may run again. What it can't bring back it says: data
 // addresses and access tokens are secrets that only the other side had, the outbox and parked work are gone, and so is a
-// person's verdict. Datasets come back by the next sweep of the buckets, and decisions when a start asks for them; those of
+// person's verdict. Datasets come back by the next sweep of the buckets, and decisions when a start or a resume asks for them; those of
 // flows that are live already by Decisions.
 package rebuild
 
