@@ -72,6 +72,15 @@ bench: build test-tools bench-tools ## Measure: signaling, data endpoint beside 
 lint: .bin/golangci-lint ## Check style and known mistakes
 	@.bin/golangci-lint run $(PACKAGES)
 
+##@ Kubernetes
+
+# A module of its own, outside go.work: what it needs of Kubernetes must not raise the versions that the programs are built with.
+K8S := GOWORK=off $(GO) -C infra/k8s run ./cmd/k8s
+
+.PHONY: manifests
+manifests: ## Render the Kustomize overlays into bin/manifests
+	@$(K8S) render -out $(CURDIR)/bin/manifests overlays/dev
+
 ##@ Tools
 
 .PHONY: test-tools
@@ -93,4 +102,4 @@ clean: ## Remove what was built; .run, with its buckets, stays
 
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
