@@ -23,7 +23,8 @@ type Flow struct {
 	Labels               []string       `json:"labels,omitempty"`
 	Metadata             map[string]any `json:"metadata,omitempty"`
 	Reason               string         `json:"reason,omitempty"`
-	Revision             int64          `json:"revision"` // rises with every transition
+	Hook                 string         `json:"hook,omitempty"` // the function that serves the profile, if one does
+	Revision             int64          `json:"revision"`       // rises with every transition
 	CreatedAt            time.Time      `json:"createdAt"`
 	UpdatedAt            time.Time      `json:"updatedAt"`
 }

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -24,7 +25,7 @@ var getOnceScript = redis.NewScript(getOnceSource)
 var (
 	viewFields = []string{
 		"state", "rev", "role", "dir", "prof", "pid", "cp", "dsc", "agr", "ds", "claims", "labels", "meta", "reason", "cre", "upd",
-		"tok", "cb",
+		"tok", "cb", "hook", "async",
 	}
 	liveFields = []string{"state", "rev", "role", "dir", "prof", "tok", "agr", "ds", "dsver", "cp", "ptok"}
 )
@@ -73,6 +74,19 @@ func (s *Redis) Address(ctx context.Context, pc, id string) (*dps.DataAddress, e
 		return nil, problem.Wrap(problem.Internal, err, "the stored data address")
 	}
 	return &a, nil
+}
+
+// FirstAnswer implements Store.
+func (s *Redis) FirstAnswer(ctx context.Context, pc, id string) ([]byte, error) {
+	raw, err := s.rdb.HGet(ctx, keys.Flow(pc, id), "a:1").Result()
+	if err == redis.Nil { //nolint:errorlint // go-redis documents Nil as a plain sentinel
+		return nil, problem.New(problem.NotFound, "no answer of a data flow %q is kept", id)
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	_, answer, _ := strings.Cut(raw, "\n")
+	return []byte(answer), nil
 }
 
 // List implements Store. The index and the flows are read in one round trip each.
@@ -185,8 +199,9 @@ func flowOf(pc, id string, v []any) (*Flow, error) {
 			Direction: dps.Direction(text(v, 3)), Profile: text(v, 4), ParticipantID: text(v, 5), CounterPartyID: text(v, 6),
 			DataspaceContext: text(v, 7), AgreementID: text(v, 8), DatasetID: text(v, 9), Reason: text(v, 13),
 			CreatedAt: time.UnixMilli(number(v, 14)).UTC(), UpdatedAt: time.UnixMilli(number(v, 15)).UTC(),
+			Hook: text(v, 18),
 		},
-		TokenID: text(v, 16), CallbackAddress: text(v, 17),
+		TokenID: text(v, 16), CallbackAddress: text(v, 17), Promised: text(v, 19) == "1",
 	}
 	for i, into := range map[int]any{10: &f.Claims, 11: &f.Labels, 12: &f.Metadata} {
 		if s := text(v, i); s != "" {

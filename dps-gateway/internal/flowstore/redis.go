@@ -61,8 +61,8 @@ func (s *Redis) Apply(ctx context.Context, t *Transition) (Result, error) {
 	args := append([]any{
 		pc, id, string(t.Signal), t.MessageID, t.Fingerprint,
 		stateList(t.From), string(t.To), string(t.Role), string(t.Direction), t.IfRevision,
-		flag(t.New != nil), flag(t.Decided != nil), t.Now.UnixMilli(), s.retention.Milliseconds(), keys.Changes(keys.Shard(pc)),
-		t.Reason, string(t.Answer), request, ttl, drops(t), len(fields),
+		flag(t.New != nil), decided(t.Decided), t.Now.UnixMilli(), s.retention.Milliseconds(), keys.Changes(keys.Shard(pc)),
+		t.Reason, string(t.Answer), request, ttl, drops(t), len(fields), mode(t),
 	}, fields...)
 	for _, e := range t.Effects {
 		args = append(args, string(e.Lane), e.Kind)
@@ -106,6 +106,23 @@ func flag(b bool) string {
 	return "0"
 }
 
+func decided(d *Decided) string {
+	if d != nil && d.Unregistered {
+		return "unregistered"
+	}
+	return flag(d != nil)
+}
+
+func mode(t *Transition) string {
+	switch {
+	case t.Check:
+		return "check"
+	case t.Amends:
+		return "amend"
+	}
+	return ""
+}
+
 func drops(t *Transition) string {
 	var d []string
 	if t.DropAddress {
@@ -135,15 +152,17 @@ func fieldsOf(t *Transition) ([]any, error) {
 		add("agr", f.AgreementID)
 		add("ds", f.DatasetID)
 		add("cb", f.CallbackAddress)
+		add("hook", f.Hook)
+		if f.Promised {
+			add("async", "1")
+		}
 		for name, v := range map[string]any{"claims": f.Claims, "labels": f.Labels, "meta": f.Metadata} {
-			b, err := json.Marshal(v)
-			if err != nil {
-				return nil, problem.Field(name, "can't be stored: %w", err)
-			}
-			if s := string(b); s != "null" && s != "{}" && s != "[]" {
-				add(name, s)
+			if err := addJSON(add, name, v); err != nil {
+				return nil, err
 			}
 		}
+	} else if err := addJSON(add, "meta", t.Metadata); err != nil {
+		return nil, err
 	}
 	add("tok", t.TokenID)
 	if t.Address != nil {
@@ -154,6 +173,18 @@ func fieldsOf(t *Transition) ([]any, error) {
 		add("addr", string(b))
 	}
 	return fields, nil
+}
+
+// addJSON adds what is not empty.
+func addJSON(add func(name, value string), name string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return problem.Field(name, "can't be stored: %w", err)
+	}
+	if s := string(b); s != "null" && s != "{}" && s != "[]" {
+		add(name, s)
+	}
+	return nil
 }
 
 // unavailable makes a problem of an error of Redis. It's a passing failure whatever it is: a full, loading, read-only or

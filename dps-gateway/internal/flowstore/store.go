@@ -21,7 +21,7 @@ import (
 // Signal names what moves a flow: a DPS message, or a function's word.
 type Signal string
 
-// The signals. Complete and Errored come from functions, the others from the control plane.
+// The signals. Those from Complete on come from functions, or from the gateway itself, the others from the control plane.
 const (
 	Prepare   Signal = "prepare"
 	Start     Signal = "start"
@@ -32,6 +32,10 @@ const (
 	Completed Signal = "completed"
 	Complete  Signal = "complete"
 	Errored   Signal = "errored"
+
+	ReportPrepared Signal = "report-prepared" // what was promised by PREPARING
+	ReportStarted  Signal = "report-started"  // what was promised by STARTING
+	GiveUp         Signal = "give-up"         // nothing was reported in the time that the control plane can wait
 )
 
 // Flow is a data flow without its data address.
@@ -39,12 +43,14 @@ type Flow struct {
 	gatewayapi.Flow
 	TokenID         string // of the access token in force; of the side that owns the data address
 	CallbackAddress string // as the control plane sent it (EDC up to 0.18)
+	Promised        bool   // the control plane was answered that the flow is yet to be prepared or started: it waits for a callback
 }
 
-// Effect is an outbox entry that a transition appends; the script fills in the flow's own members.
+// Effect is an outbox entry that a transition appends; the script fills in the flow's own members, and leaves out what is of the
+// hook lane if the flow has no hook.
 type Effect struct {
 	Lane outbox.Lane
-	Kind string // the event's type, or the outbox.Callback; "" on the terminate lane
+	Kind string // the event's type, the outbox.Callback, or the gatewayapi.HookKind; "" on the terminate lane
 }
 
 // Once makes a signaling token good for one request: the same token with another request is refused. The same request again
@@ -74,7 +80,10 @@ type Transition struct {
 	TokenID              string // the new access token; "" = unchanged
 	DropToken            bool   // no access token is good any more
 	Reason               string
-	Answer               []byte // kept, to be given again
+	Metadata             map[string]any // of the flow from now on; nil = unchanged
+	Answer               []byte         // kept, to be given again
+	Amends               bool           // Answer is from now on the answer to the message that made the flow, too
+	Check                bool           // change nothing but the token's mark: Allowed says that the transition may be
 	Effects              []Effect
 	Once                 *Once
 	Now                  time.Time
@@ -82,7 +91,10 @@ type Transition struct {
 
 // Decided makes a transition need an approving decision on the agreement, made about the flow's dataset and counterparty, and
 // the dataset itself, registered and not withdrawn.
-type Decided struct{ AgreementID, DatasetID string }
+type Decided struct {
+	AgreementID, DatasetID string
+	Unregistered           bool // the dataset need not be registered: a function knows what it serves
+}
 
 // Outcome of a transition.
 type Outcome string
@@ -91,6 +103,7 @@ type Outcome string
 const (
 	Applied     Outcome = "applied"
 	Replayed    Outcome = "replayed"     // Answer is the first one
+	Allowed     Outcome = "allowed"      // it was asked only (Check), and may be
 	Unknown     Outcome = "unknown"      // no such flow
 	Exists      Outcome = "exists"       // another message has made the flow
 	WrongState  Outcome = "state"        // State does not allow the signal
@@ -156,6 +169,9 @@ type Store interface {
 	GetOnce(ctx context.Context, pc, id string, once *Once) (f *Flow, ok bool, err error)
 	// Address reads the data address of a flow, a secret; NotFound if there is none.
 	Address(ctx context.Context, pc, id string) (*dps.DataAddress, error)
+	// FirstAnswer reads the answer to the message that made the flow, as it is by now (Transition.Amends): a DataFlowStatusMessage, which
+	// may hold a secret. NotFound if there is no such flow, or so much has happened since that it was forgotten.
+	FirstAnswer(ctx context.Context, pc, id string) ([]byte, error)
 	// List returns a page of a tenant's flows that are not terminal, by id, after the given id.
 	List(ctx context.Context, pc, after string, limit int) (gatewayapi.Page[gatewayapi.Flow], error)
 	// Live reads what a data request needs; NotFound if there is no such flow.

@@ -1,7 +1,8 @@
 -- One transition of a data flow: everything that a signal changes, in one step.
 --
 -- KEYS: flow, index of the tenant's live flows, outbox of the shard, mark of the signaling token, decision, dataset.
--- ARGV: see the list below; after it, pairs of fields to write, then pairs of effects (lane, kind).
+-- ARGV: see the list below; after it, pairs of fields to write, then pairs of effects (lane, kind). Effects of the lane "hook" are
+-- for flows that have one.
 -- Returns: outcome, state, revision, answer, reason.
 --
 -- Beside its plain fields a flow remembers its last 32 messages:
@@ -11,6 +12,8 @@ local pc, id, signal, mid, print = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local from, to, role, direction, revision = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local makes, decided, now, retention, channel = ARGV[11], ARGV[12], ARGV[13], ARGV[14], ARGV[15]
 local reason, answer, request, ttl, drop, nfields = ARGV[16], ARGV[17], ARGV[18], ARGV[19], ARGV[20], tonumber(ARGV[21])
+local mode = ARGV[22] -- 'check': only say whether it may be; 'amend': the answer is that to the message which made the flow, too
+local first = 23 -- of the pairs
 local remembered = 32
 
 -- A signaling token is good for one request, and for the same one again.
@@ -23,7 +26,7 @@ if ttl ~= '0' then
   end
 end
 
-local f = redis.call('HMGET', KEYS[1], 'state', 'rev', 'role', 'dir', 'prof', 'cp', 'agr', 'ds', 'm:' .. signal .. ':' .. mid)
+local f = redis.call('HMGET', KEYS[1], 'state', 'rev', 'role', 'dir', 'prof', 'cp', 'agr', 'ds', 'm:' .. signal .. ':' .. mid, 'hook')
 local state, rev = f[1], tonumber(f[2] or '0')
 local name = signal .. ':' .. mid
 
@@ -73,7 +76,7 @@ else
 end
 
 local fields = {}
-for i = 22, 21 + nfields do
+for i = first, first - 1 + nfields do
   fields[#fields + 1] = ARGV[i]
 end
 local given = {}
@@ -85,9 +88,9 @@ local function of(i, field)
 end
 
 -- No byte without a decision.
-if decided == '1' then
+if decided ~= '0' then
   local ds = redis.call('HMGET', KEYS[6], 'rev', 'withdrawn', 'sha256')
-  if not ds[1] then
+  if not ds[1] and decided ~= 'unregistered' then
     return { 'no dataset', '', 0, '', '' }
   end
   if ds[2] == '1' then
@@ -119,6 +122,9 @@ if decided == '1' then
     fields[#fields + 1] = ds[3] or ''
   end
 end
+if mode == 'check' then
+  return { 'allowed', state or '', rev, '', '' }
+end
 
 -- Write the flow.
 rev = rev + 1
@@ -144,6 +150,12 @@ if drop ~= '' then
     redis.call('HDEL', KEYS[1], field)
   end
 end
+if mode == 'amend' then
+  local a = redis.call('HGET', KEYS[1], 'a:1')
+  if a then
+    redis.call('HSET', KEYS[1], 'a:1', string.sub(a, 1, string.find(a, '\n', 1, true)) .. answer)
+  end
+end
 local old = rev - remembered
 if old > 0 then
   local a = redis.call('HGET', KEYS[1], 'a:' .. old)
@@ -163,10 +175,18 @@ elseif not state then
 end
 
 -- Tell of it: to the broker and the control plane by the outbox, to open streams at once.
-for i = 22 + nfields, #ARGV, 2 do
-  redis.call('XADD', KEYS[3], '*', 'pc', pc, 'lane', ARGV[i], 'kind', ARGV[i + 1], 'subj', id, 'at', now, 'rev', tostring(rev),
+local function tell(lane, kind, ...)
+  redis.call('XADD', KEYS[3], '*', 'pc', pc, 'lane', lane, 'kind', kind, 'subj', id, 'at', now, 'rev', tostring(rev),
     'state', to, 'role', of(3, 'role'), 'dir', of(4, 'dir'), 'prof', of(5, 'prof'), 'cp', of(6, 'cp'),
-    'agr', of(7, 'agr'), 'ds', of(8, 'ds'), 'reason', reason)
+    'agr', of(7, 'agr'), 'ds', of(8, 'ds'), 'reason', reason, ...)
+end
+local hook = of(10, 'hook')
+for i = first + nfields, #ARGV, 2 do
+  if ARGV[i] ~= 'hook' then
+    tell(ARGV[i], ARGV[i + 1])
+  elseif hook ~= '' then
+    tell(ARGV[i], ARGV[i + 1], 'hook', hook)
+  end
 end
 if channel ~= '' and (state == 'STARTED' or given.tok or drop ~= '') then
   redis.call('PUBLISH', channel, 'flow\n' .. pc .. '\n' .. to .. '\n' .. id)

@@ -23,6 +23,7 @@ const (
 	LaneEvent      Lane = "event"      // a CloudEvent to the broker
 	LaneCallback   Lane = "callback"   // a DPS StatusMessage to the control plane
 	LaneTerminate  Lane = "terminate"  // terminate a transfer process by the Management API
+	LaneHook       Lane = "hook"       // tell the function that serves the flow's profile
 	LaneDeadLetter Lane = "deadletter" // never in the outbox: events that the broker gave up, in the parked store
 )
 
@@ -55,6 +56,7 @@ const (
 	FieldRevision     = "rev"
 	FieldAt           = "at"
 	FieldTry          = "try"
+	FieldHook         = "hook"
 )
 
 // Entry is one thing to send. It holds no secret.
@@ -62,7 +64,7 @@ type Entry struct {
 	ID      string // in the stream
 	PC      string // the participant context
 	Lane    Lane
-	Kind    string // event lane: the event's type; callback lane: a Callback
+	Kind    string // event lane: the event's type; callback lane: a Callback; hook lane: a gatewayapi.HookKind
 	Subject string // the data flow id, or the subject of Event; order is kept within (PC, Subject, Lane)
 	Event   []byte // a CloudEvent in structured JSON; empty for the event of a flow, which the fields below make
 
@@ -74,6 +76,7 @@ type Entry struct {
 	AgreementID    string
 	DatasetID      string
 	Reason         string
+	Hook           string    // hook lane: the function's name
 	Revision       int64     // of the flow, after the change
 	At             time.Time // when the change happened
 	Try            int64     // how often it was re-driven after being parked
@@ -85,6 +88,7 @@ func (e *Entry) Fields() map[string]any {
 	for k, v := range map[string]string{
 		FieldEvent: string(e.Event), FieldState: string(e.State), FieldRole: string(e.Role), FieldDirection: string(e.Direction),
 		FieldProfile: e.Profile, FieldCounterParty: e.CounterPartyID, FieldAgreement: e.AgreementID, FieldDataset: e.DatasetID, FieldReason: e.Reason,
+		FieldHook: e.Hook,
 	} {
 		if v != "" {
 			m[k] = v
@@ -113,6 +117,6 @@ func Decode(id string, fields map[string]string) Entry {
 		Event: []byte(fields[FieldEvent]), State: dps.State(fields[FieldState]), Role: dps.Role(fields[FieldRole]),
 		Direction: dps.Direction(fields[FieldDirection]), Profile: fields[FieldProfile], CounterPartyID: fields[FieldCounterParty],
 		AgreementID: fields[FieldAgreement], DatasetID: fields[FieldDataset], Reason: fields[FieldReason],
-		Revision: num(FieldRevision), At: time.UnixMilli(num(FieldAt)).UTC(), Try: num(FieldTry),
+		Hook: fields[FieldHook], Revision: num(FieldRevision), At: time.UnixMilli(num(FieldAt)).UTC(), Try: num(FieldTry),
 	}
 }

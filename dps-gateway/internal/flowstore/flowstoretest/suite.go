@@ -70,14 +70,18 @@ func Decide(t *testing.T, rdb redis.UniversalClient, pc, agreement string, verdi
 		if err != nil {
 			t.Fatal(err)
 		}
-		must(t, rdb.HSet(ctx, keys.Record(pc, string(gatewayapi.KindDecision), gatewayapi.AgreementRecordID(agreement)),
+		must(t, rdb.HSet(ctx, recordKey(pc, gatewayapi.KindDecision, gatewayapi.AgreementRecordID(agreement)),
 			"rev", "1", "doc", doc, "verdict", string(verdict)).Err())
 	}
 	w := "0"
 	if withdrawn {
 		w = "1"
 	}
-	must(t, rdb.HSet(ctx, keys.Record(pc, string(gatewayapi.KindDataset), datasetID), "rev", "1", "doc", "{}", "withdrawn", w, "sha256", "abc").Err())
+	must(t, rdb.HSet(ctx, recordKey(pc, gatewayapi.KindDataset, datasetID), "rev", "1", "doc", "{}", "withdrawn", w, "sha256", "abc").Err())
+}
+
+func recordKey(pc string, kind gatewayapi.Kind, id string) string {
+	return keys.Record(pc, string(kind), id)
 }
 
 func must(t *testing.T, err error) {
@@ -123,6 +127,9 @@ func Run(t *testing.T, s Suite) {
 		"a flow of another tenant is not found":                                       foreign,
 		"leaving STARTED is told to those who watch":                                  watched,
 		"a condition on the revision holds or refuses":                                revision,
+		"asking whether a signal may be changes nothing":                              checked,
+		"a function's dataset need not be registered, but decided":                    unregistered,
+		"a kept promise answers the first message too, and a hook hears of the end":   reported,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s, "t-"+uuid.NewString()) })
 	}
