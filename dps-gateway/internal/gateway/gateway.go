@@ -157,9 +157,10 @@ func (g *Gateway) assemble(f files) {
 		Parker: parkedWork, Observer: m, Drain: relayDrain(cfg.DrainTime),
 	}, log)
 	g.registrar = registration.New(g.tenants, func(t *tenant.Tenant) (registration.DataPlanes, error) { return g.clients.of(t) },
-		registration.Config{
+		registration.NewMemory(g.rdb), registration.Config{
 			SignalingURL: cfg.SignalingURL, JWKSURI: cfg.PublicURL + "/.well-known/jwks.json", Profiles: []string{dps.ProfileHTTPPull, dps.ProfileHTTPPush},
 		}, log)
+	m.LeftOver(func() int { return len(g.registrar.Left()) })
 	g.data = data.New(data.Config{
 		DataServerURL: cfg.DataServerURL, Wait: cfg.DataWait, Stall: cfg.StallTime,
 		Limits: tenant.Limits{ConcurrentStreams: cfg.MaxStreams, RequestsPerSecond: cfg.MaxRequestsPerSecond, BytesPerSecond: cfg.MaxBytesPerSecond},

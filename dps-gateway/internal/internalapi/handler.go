@@ -49,6 +49,8 @@ type Addresses interface {
 // Registrations tells how the registration of a tenant's data plane stands.
 type Registrations interface {
 	Status(participantContextID string) (registered bool, problems []string)
+	// Left are the tenants that are gone whose data plane could not be deregistered.
+	Left() []gatewayapi.TenantStatus
 }
 
 // Deps is what the handler works with.

@@ -25,8 +25,8 @@ const (
 	extErrorData = "knativeerrordata" // the last answer's body, in Base64 at Knative
 )
 
-// tenants lists the tenants in force and how they are. Documents that are refused belong to no tenant in force: they come
-// last, under "-".
+// tenants lists the tenants in force and how they are; after them those that are gone and have left something behind. Documents that are
+// refused belong to no tenant in force: they come last, under "-".
 func (h *handler) tenants(w http.ResponseWriter, r *http.Request) error {
 	after, limit, err := page(r)
 	if err != nil {
@@ -44,6 +44,7 @@ func (h *handler) tenants(w http.ResponseWriter, r *http.Request) error {
 		s.Registered, s.Problems = h.Registrations.Status(t.ParticipantContextID)
 		p.Items = append(p.Items, s)
 	}
+	p.Items = append(p.Items, h.Registrations.Left()...)
 	if refused := h.Tenants.Problems(); len(refused) > 0 {
 		s := gatewayapi.TenantStatus{ParticipantContextID: "-"}
 		for _, err := range refused {

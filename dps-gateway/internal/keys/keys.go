@@ -76,5 +76,8 @@ func ParkedIndex(pc string) string { return tags[Shard(pc)] + "parkeds:" + pc }
 // Renewal is held by the replica that renews the access token of a consumer's flow: a string, the holder's name.
 func Renewal(pc, id string) string { return tags[Shard(pc)] + "renew:" + pc + ":" + id }
 
+// Registrations are the data planes that the shard's tenants have registered: a hash, its fields are registration's.
+func Registrations(shard int) string { return tags[shard] + "registrations" }
+
 // Tenant is any further key of a tenant, named by its use (e.g. "admission"), in the tenant's shard.
 func Tenant(pc, use string) string { return tags[Shard(pc)] + use + ":" + pc }

@@ -82,6 +82,13 @@ func New() *Metrics {
 	return m
 }
 
+// LeftOver tells at each scrape how many data planes of tenants that are gone could not be deregistered. Every replica tells the same.
+func (m *Metrics) LeftOver(count func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "tidegate_registrations_left_over", Help: "Data planes of tenants that are gone which could not be deregistered.",
+	}, func() float64 { return float64(count()) }))
+}
+
 // Handler serves /metrics.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, Timeout: 10 * time.Second})

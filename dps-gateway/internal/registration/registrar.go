@@ -2,23 +2,25 @@
 // (DPS 1.0, registration; EDC takes it by the Management API, dataplanes).
 //
 // A registration is an upsert: it is repeated with backoff until it holds, when the tenant's document changes, and every few
-// minutes, since a control plane may lose it. Several replicas all do the same, and it comes to the same. When a tenant goes,
-// its registration is deleted.
+// minutes, since a control plane may lose it. Several replicas all do the same, and it comes to the same.
+//
+// When a tenant goes, its registration is deleted. A document may also be removed while no gateway runs, or a control plane be away
+// then: so Redis remembers what is registered, and how to get a token for it (names of files, never a secret), until it has been
+// deleted. What no replica has renewed for a while and no document names is left over; one replica at a time deletes it.
 package registration
 
 import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"os"
 	"reflect"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
@@ -26,6 +28,8 @@ import (
 // Tenants are the tenants in force.
 type Tenants interface {
 	All() []*tenant.Tenant
+	// Known tells whether any document is about a participant context: one that is broken or suspended too.
+	Known(participantContextID string) bool
 }
 
 // DataPlanes is the part of the Management API that registers data planes.
@@ -43,21 +47,21 @@ type Config struct {
 	Backoff      time.Duration // after the first failure, then twice as long each; default 500ms
 	MaxPause     time.Duration // longest pause between tries; default 30s
 	Timeout      time.Duration // of one try; default 15s
+	GiveUp       time.Duration // a registration that is left over and can't be deleted is forgotten after that; default a week
 }
-
-// deleteTries bounds how often a tenant that went is tried to be deregistered: its control plane may have gone with it.
-const deleteTries = 6
 
 // Registrar keeps the registrations.
 type Registrar struct {
 	tenants Tenants
 	of      func(*tenant.Tenant) (DataPlanes, error)
+	memory  *Memory
 	cfg     Config
 	log     zerolog.Logger
 	changed chan struct{}
 
 	mu    sync.Mutex
 	state map[string]*status
+	left  []gatewayapi.TenantStatus
 }
 
 type status struct {
@@ -66,15 +70,16 @@ type status struct {
 }
 
 // New returns a registrar; of makes the Management API client of a tenant.
-func New(tenants Tenants, of func(*tenant.Tenant) (DataPlanes, error), cfg Config, log zerolog.Logger) *Registrar {
+func New(tenants Tenants, of func(*tenant.Tenant) (DataPlanes, error), memory *Memory, cfg Config, log zerolog.Logger) *Registrar {
 	for d, def := range map[*time.Duration]time.Duration{
 		&cfg.Every: 5 * time.Minute, &cfg.Backoff: 500 * time.Millisecond, &cfg.MaxPause: 30 * time.Second, &cfg.Timeout: 15 * time.Second,
+		&cfg.GiveUp: 7 * 24 * time.Hour,
 	} {
 		if *d <= 0 {
 			*d = def
 		}
 	}
-	return &Registrar{tenants: tenants, of: of, cfg: cfg, log: log, changed: make(chan struct{}, 1), state: map[string]*status{}}
+	return &Registrar{tenants: tenants, of: of, memory: memory, cfg: cfg, log: log, changed: make(chan struct{}, 1), state: map[string]*status{}}
 }
 
 // Changed says that the tenants may have changed. It never waits; give it to the registry's Watch.
@@ -110,6 +115,9 @@ type worker struct {
 func (r *Registrar) Run(ctx context.Context) {
 	workers := map[string]*worker{}
 	goodbyes := map[string]*worker{}
+	var sweeping sync.WaitGroup
+	sweeping.Go(func() { r.sweepAlways(ctx) })
+	defer sweeping.Wait()
 	for ctx.Err() == nil {
 		now := map[string]*tenant.Tenant{}
 		for _, t := range r.tenants.All() {
@@ -153,17 +161,6 @@ func (r *Registrar) Run(ctx context.Context) {
 	}
 }
 
-// goodbye deregisters a tenant in the background.
-func (r *Registrar) goodbye(ctx context.Context, t *tenant.Tenant) *worker {
-	w := &worker{tenant: t, done: make(chan struct{})}
-	ctx, w.stop = context.WithCancel(ctx)
-	go func() {
-		defer close(w.done)
-		r.deregister(ctx, t)
-	}()
-	return w
-}
-
 // same tells whether two versions of a tenant are registered alike.
 func same(a, b *tenant.Tenant) bool {
 	return reflect.DeepEqual(a.ControlPlane, b.ControlPlane) && reflect.DeepEqual(a.Auth, b.Auth)
@@ -193,63 +190,6 @@ func (r *Registrar) start(ctx context.Context, t *tenant.Tenant) *worker {
 		}
 	}()
 	return w
-}
-
-func (r *Registrar) register(ctx context.Context, t *tenant.Tenant) error {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
-	defer cancel()
-	cp := t.ControlPlane
-	authorization, err := r.authorization(cp.Signaling.Authorization)
-	if err != nil {
-		return err
-	}
-	msg, err := dps.NewDataPlaneRegistration(cp.Signaling.DataplaneID, r.cfg.SignalingURL+"/participants/"+t.ParticipantContextID,
-		r.cfg.Profiles, cp.Signaling.Labels, authorization, dps.Dialect(cp.Dialect))
-	if err != nil {
-		return err
-	}
-	c, err := r.of(t)
-	if err != nil {
-		return err
-	}
-	return c.RegisterDataPlane(ctx, msg)
-}
-
-// authorization says how the control plane gets the tokens that it sends to us, and by which keys it checks ours; nil if the
-// network protects the calls.
-func (r *Registrar) authorization(a tenant.SignalingAuthorization) (*dps.Authorization, error) {
-	if a.Type == tenant.SignalingNetwork {
-		return nil, nil
-	}
-	secret, err := os.ReadFile(a.ClientSecretFile)
-	if err != nil {
-		return nil, problem.Wrap(problem.Unavailable, err, "the client secret of the signaling authorization can't be read")
-	}
-	return &dps.Authorization{
-		Type: a.Type, TokenEndpoint: a.TokenEndpoint, ClientID: a.ClientID, ClientSecret: strings.TrimSpace(string(secret)),
-		JWKSURI: r.cfg.JWKSURI,
-	}, nil
-}
-
-func (r *Registrar) deregister(ctx context.Context, t *tenant.Tenant) {
-	log := r.log.With().Str("participant_context", t.ParticipantContextID).Logger()
-	c, err := r.of(t)
-	for try := 0; err == nil && try < deleteTries; try++ {
-		if try > 0 && !sleep(ctx, r.pause(try-1)) {
-			break
-		}
-		dctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
-		derr := c.DeleteDataPlane(dctx, t.ControlPlane.Signaling.DataplaneID)
-		cancel()
-		if derr == nil || problem.Is(derr, problem.NotFound) {
-			log.Info().Msg("data plane deregistered")
-			return
-		}
-		if try == deleteTries-1 {
-			err = derr
-		}
-	}
-	log.Warn().Err(err).Msg("data plane of a tenant that went could not be deregistered")
 }
 
 func (r *Registrar) note(pc string, err error) {

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/redistest"
 	"github.com/tidegate/tidegate/dps-gateway/internal/registration"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/problem"
@@ -75,8 +77,15 @@ func (e *edc) count() int {
 }
 
 type tenants struct {
-	mu  sync.Mutex
-	all []*tenant.Tenant
+	mu    sync.Mutex
+	all   []*tenant.Tenant
+	known []string // in no force
+}
+
+func (t *tenants) Known(pc string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Contains(t.known, pc) || slices.ContainsFunc(t.all, func(a *tenant.Tenant) bool { return a.ParticipantContextID == pc })
 }
 
 func (t *tenants) All() []*tenant.Tenant {
@@ -108,9 +117,17 @@ func newTenant(t *testing.T, pc string) *tenant.Tenant {
 
 func start(t *testing.T, ts *tenants, e *edc, every time.Duration) *registration.Registrar {
 	t.Helper()
-	r := registration.New(ts, e.of, registration.Config{
+	rdb, _ := redistest.Mini(t)
+	r, _ := startOn(t, rdb, ts, e, registration.Config{Every: every})
+	return r
+}
+
+// startOn starts a registrar that shares its memory with others, and returns how to stop it.
+func startOn(t *testing.T, rdb redis.UniversalClient, ts *tenants, e *edc, cfg registration.Config) (*registration.Registrar, func()) {
+	t.Helper()
+	r := registration.New(ts, e.of, registration.NewMemory(rdb), registration.Config{
 		SignalingURL: "http://gateway:8081", JWKSURI: "http://gateway:8082/.well-known/jwks.json", Profiles: []string{dps.ProfileHTTPPull},
-		Every: every, Backoff: time.Millisecond, MaxPause: 5 * time.Millisecond,
+		Every: cfg.Every, Backoff: time.Millisecond, MaxPause: 5 * time.Millisecond, Timeout: cfg.Timeout, GiveUp: cfg.GiveUp,
 	}, zerolog.Nop())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -118,8 +135,9 @@ func start(t *testing.T, ts *tenants, e *edc, every time.Duration) *registration
 		defer close(done)
 		r.Run(ctx)
 	}()
-	t.Cleanup(func() { cancel(); <-done })
-	return r
+	stop := sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(stop)
+	return r, stop
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {
