@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
 	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 )
 
@@ -45,13 +46,15 @@ func (h *HeldAddress) Same(other *HeldAddress) bool { return h.raw == other.raw 
 
 // Held reads the data address of a flow; NotFound if there is none.
 func (s *Redis) Held(ctx context.Context, pc, id string) (*HeldAddress, error) {
-	v, err := s.rdb.HMGet(ctx, keys.Flow(pc, id), "addr", "state", "role", "dir", "prof", "cp", "upd", "addrat").Result()
+	v, err := s.rdb.HMGet(ctx, keys.Flow(pc, id), "addr", "state", "head", "step", "addrat").Result()
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	var f gatewayapi.Flow
+	readHead(text(v, 2), &f) // not there: nor is an address
 	h := &HeldAddress{
-		raw: text(v, 0), State: dps.State(text(v, 1)), Role: dps.Role(text(v, 2)), Direction: dps.Direction(text(v, 3)), Profile: text(v, 4),
-		CounterPartyID: text(v, 5), Since: time.UnixMilli(max(number(v, 6), number(v, 7))), // the last signal brought it, or a renewal since
+		raw: text(v, 0), State: dps.State(text(v, 1)), Role: f.Role, Direction: f.Direction, Profile: f.Profile, CounterPartyID: f.CounterPartyID,
+		Since: time.UnixMilli(max(readStep(text(v, 3)).at, number(text(v, 4)))), // the last signal brought it, or a renewal since
 	}
 	if h.raw == "" {
 		return nil, problem.New(problem.NotFound, "no data address of a data flow %q", id)

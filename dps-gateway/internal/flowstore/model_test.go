@@ -118,9 +118,10 @@ func TestModel(t *testing.T) {
 		}
 		last := ""
 		for _, msg := range msgs {
-			if msg.Values[outbox.FieldPC] == pc {
+			flow, _ := msg.Values[outbox.FieldFlow].(string)
+			if e := outbox.DecodeFlow(msg.ID, flow); e.PC == pc {
 				entries++
-				last, _ = msg.Values[outbox.FieldRevision].(string)
+				last = fmt.Sprint(e.Revision)
 			}
 		}
 		if entries != m.effect || (entries > 0 && last != fmt.Sprint(len(m.log))) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,11 +22,8 @@ var getOnceScript = redis.NewScript(getOnceSource)
 
 // The fields of a flow that reads need. Data address and remembered answers are not among them.
 var (
-	viewFields = []string{
-		"state", "rev", "role", "dir", "prof", "pid", "cp", "dsc", "agr", "ds", "claims", "labels", "meta", "reason", "cre", "upd",
-		"tok", "cb", "hook", "async",
-	}
-	liveFields = []string{"state", "rev", "role", "dir", "prof", "tok", "agr", "ds", "dsver", "cp", "ptok"}
+	viewFields = []string{"state", "step", "head", "more", "tok", "meta"}
+	liveFields = []string{"state", "step", "head", "tok", "ptok", "dsver"}
 )
 
 // Get implements Store.
@@ -170,22 +166,15 @@ func text(v []any, i int) string {
 	return s
 }
 
-func number(v []any, i int) int64 {
-	n, err := strconv.ParseInt(text(v, i), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
 func liveOf(v []any) LiveFlow {
-	if len(v) != len(liveFields) {
+	var f gatewayapi.Flow
+	if len(v) != len(liveFields) || text(v, 0) == "" || !readHead(text(v, 2), &f) {
 		return LiveFlow{}
 	}
 	return LiveFlow{
-		State: dps.State(text(v, 0)), Revision: number(v, 1), Role: dps.Role(text(v, 2)), Direction: dps.Direction(text(v, 3)),
-		Profile: text(v, 4), TokenID: text(v, 5), AgreementID: text(v, 6), DatasetID: text(v, 7), DatasetVersion: text(v, 8),
-		CounterPartyID: text(v, 9), PreviousTokenID: text(v, 10),
+		State: dps.State(text(v, 0)), Revision: readStep(text(v, 1)).revision, Role: f.Role, Direction: f.Direction, Profile: f.Profile,
+		TokenID: text(v, 3), PreviousTokenID: text(v, 4), AgreementID: f.AgreementID, DatasetID: f.DatasetID, DatasetVersion: text(v, 5),
+		CounterPartyID: f.CounterPartyID,
 	}
 }
 
@@ -193,21 +182,27 @@ func flowOf(pc, id string, v []any) (*Flow, error) {
 	if len(v) != len(viewFields) || text(v, 0) == "" {
 		return nil, unknown(id)
 	}
+	st := readStep(text(v, 1))
 	f := &Flow{
 		Flow: gatewayapi.Flow{
-			ParticipantContextID: pc, DataFlowID: id, State: dps.State(text(v, 0)), Revision: number(v, 1), Role: dps.Role(text(v, 2)),
-			Direction: dps.Direction(text(v, 3)), Profile: text(v, 4), ParticipantID: text(v, 5), CounterPartyID: text(v, 6),
-			DataspaceContext: text(v, 7), AgreementID: text(v, 8), DatasetID: text(v, 9), Reason: text(v, 13),
-			CreatedAt: time.UnixMilli(number(v, 14)).UTC(), UpdatedAt: time.UnixMilli(number(v, 15)).UTC(),
-			Hook: text(v, 18),
+			ParticipantContextID: pc, DataFlowID: id, State: dps.State(text(v, 0)), Revision: st.revision, Reason: st.reason,
+			UpdatedAt: time.UnixMilli(st.at).UTC(),
 		},
-		TokenID: text(v, 16), CallbackAddress: text(v, 17), Promised: text(v, 19) == "1",
+		TokenID: text(v, 4),
 	}
-	for i, into := range map[int]any{10: &f.Claims, 11: &f.Labels, 12: &f.Metadata} {
-		if s := text(v, i); s != "" {
-			if err := json.Unmarshal([]byte(s), into); err != nil {
-				return nil, problem.Wrap(problem.Internal, err, "the stored %s", viewFields[i])
-			}
+	if !readHead(text(v, 2), &f.Flow) {
+		return nil, problem.New(problem.Internal, "the stored data flow %q can't be read", id)
+	}
+	var m more
+	if err := json.Unmarshal([]byte(text(v, 3)), &m); err != nil {
+		return nil, problem.Wrap(problem.Internal, err, "the stored data flow %q", id)
+	}
+	f.ParticipantID, f.DataspaceContext, f.CallbackAddress, f.Promised = m.ParticipantID, m.DataspaceContext, m.CallbackAddress, m.Promised
+	f.Claims, f.Labels, f.Metadata, f.CreatedAt = m.Claims, m.Labels, m.Metadata, time.UnixMilli(m.Created).UTC()
+	if later := text(v, 5); later != "" {
+		f.Metadata = nil
+		if err := json.Unmarshal([]byte(later), &f.Metadata); err != nil {
+			return nil, problem.Wrap(problem.Internal, err, "the stored metadata of the data flow %q", id)
 		}
 	}
 	return f, nil

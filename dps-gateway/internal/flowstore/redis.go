@@ -58,12 +58,14 @@ func (s *Redis) Apply(ctx context.Context, t *Transition) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	args := append([]any{
+	args := make([]any, 0, 22+len(fields)+2*len(t.Effects))
+	args = append(args,
 		pc, id, string(t.Signal), t.MessageID, t.Fingerprint,
 		stateList(t.From), string(t.To), string(t.Role), string(t.Direction), t.IfRevision,
 		flag(t.New != nil), decided(t.Decided), t.Now.UnixMilli(), s.retention.Milliseconds(), keys.Changes(keys.Shard(pc)),
-		t.Reason, string(t.Answer), request, ttl, drops(t), len(fields), mode(t),
-	}, fields...)
+		t.Reason, t.Answer, request, ttl, drops(t), len(fields), mode(t),
+	)
+	args = append(args, fields...)
 	for _, e := range t.Effects {
 		args = append(args, string(e.Lane), e.Kind)
 	}
@@ -72,8 +74,11 @@ func (s *Redis) Apply(ctx context.Context, t *Transition) (Result, error) {
 		return Result{}, unavailable(err)
 	}
 	r, err := result(raw)
-	if err == nil && r.Outcome == Applied && len(t.Effects) > 0 {
-		s.bell.Ring(pc)
+	if err == nil && r.Outcome == Applied {
+		r.Answer = t.Answer // which need not come back from where it was just sent to
+		if len(t.Effects) > 0 {
+			s.bell.Ring(pc)
+		}
 	}
 	return r, err
 }
@@ -134,57 +139,38 @@ func drops(t *Transition) string {
 	return strings.Join(d, ",")
 }
 
-// fieldsOf is what the transition writes beside what the script itself does.
+// fieldsOf is what the transition writes beside what the script itself does. The script counts on the order of the first.
 func fieldsOf(t *Transition) ([]any, error) {
 	var fields []any
-	add := func(name, value string) {
-		if value != "" {
-			fields = append(fields, name, value)
+	if t.New != nil {
+		h, err := headOf(t.New)
+		if err != nil {
+			return nil, err
 		}
+		m, err := moreOf(t.New, t.Now)
+		if err != nil {
+			return nil, err
+		}
+		fields = append(fields, "head", h, "more", m)
 	}
-	if f := t.New; f != nil {
-		add("role", string(f.Role))
-		add("dir", string(f.Direction))
-		add("prof", f.Profile)
-		add("pid", f.ParticipantID)
-		add("cp", f.CounterPartyID)
-		add("dsc", f.DataspaceContext)
-		add("agr", f.AgreementID)
-		add("ds", f.DatasetID)
-		add("cb", f.CallbackAddress)
-		add("hook", f.Hook)
-		if f.Promised {
-			add("async", "1")
-		}
-		for name, v := range map[string]any{"claims": f.Claims, "labels": f.Labels, "meta": f.Metadata} {
-			if err := addJSON(add, name, v); err != nil {
-				return nil, err
-			}
-		}
-	} else if err := addJSON(add, "meta", t.Metadata); err != nil {
-		return nil, err
+	if t.TokenID != "" {
+		fields = append(fields, "tok", t.TokenID)
 	}
-	add("tok", t.TokenID)
 	if t.Address != nil {
 		b, err := json.Marshal(t.Address)
 		if err != nil {
 			return nil, problem.Field("dataAddress", "can't be stored: %w", err)
 		}
-		add("addr", string(b))
+		fields = append(fields, "addr", b)
+	}
+	if t.New == nil && len(t.Metadata) > 0 {
+		b, err := json.Marshal(t.Metadata)
+		if err != nil {
+			return nil, problem.Field("metadata", "can't be stored: %w", err)
+		}
+		fields = append(fields, "meta", b)
 	}
 	return fields, nil
-}
-
-// addJSON adds what is not empty.
-func addJSON(add func(name, value string), name string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return problem.Field(name, "can't be stored: %w", err)
-	}
-	if s := string(b); s != "null" && s != "{}" && s != "[]" {
-		add(name, s)
-	}
-	return nil
 }
 
 // unavailable makes a problem of an error of Redis. It's a passing failure whatever it is: a full, loading, read-only or

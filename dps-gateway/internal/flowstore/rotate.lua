@@ -9,13 +9,13 @@ local function family(id)
   return id and string.match(id, '^([^.]+)%.') or nil
 end
 
-local f = redis.call('HMGET', KEYS[1], 'state', 'role', 'tok', 'ptok')
+local f = redis.call('HMGET', KEYS[1], 'state', 'head', 'tok', 'ptok')
 local token, previous = f[3], f[4]
 if not redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then
   -- The very same call again, whose answer was lost on the way from here, is no replay.
   return token == ARGV[2] and redis.call('GET', KEYS[2]) == ARGV[2] and 'applied' or 'replayed'
 end
-if f[1] ~= 'STARTED' or f[2] ~= 'PROVIDER' or not token or not family(token) or family(token) ~= family(ARGV[1]) then
+if f[1] ~= 'STARTED' or string.sub(f[2] or '', 1, 9) ~= 'PROVIDER\n' or not token or not family(token) or family(token) ~= family(ARGV[1]) then
   return 'refused'
 end
 if ARGV[1] ~= token and ARGV[1] ~= previous then

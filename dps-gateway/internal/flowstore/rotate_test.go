@@ -29,7 +29,7 @@ func TestRotationsFollowTheModel(t *testing.T) {
 				}
 			}
 			family, serial, token, previous, started := "a", 0, "a.0", "", true
-			set("state", "STARTED", "role", "PROVIDER", "dir", "PULL", "tok", token)
+			set("state", "STARTED", "head", "PROVIDER\nPULL\n\n\n\n\n", "tok", token)
 			issued := []string{token}
 			for range rapid.IntRange(1, 20).Draw(rt, "steps") {
 				serial++
@@ -81,7 +81,7 @@ func TestAnAssertionRenewsOnceButItsOwnRepeatIsNoReplay(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
 		t.Helper()
 		s := flowstore.New(rdb, outbox.NewBell(), time.Hour)
-		if err := rdb.HSet(t.Context(), keys.Flow("p", "f"), "state", "STARTED", "role", "PROVIDER", "tok", "a.0").Err(); err != nil {
+		if err := rdb.HSet(t.Context(), keys.Flow("p", "f"), "state", "STARTED", "head", "PROVIDER\nPULL\n\n\n\n\n", "tok", "a.0").Err(); err != nil {
 			t.Fatal(err)
 		}
 		for i, step := range []struct {

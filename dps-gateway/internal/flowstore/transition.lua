@@ -1,129 +1,105 @@
 -- One transition of a data flow: everything that a signal changes, in one step.
 --
 -- KEYS: flow, index of the tenant's live flows, outbox of the shard, mark of the signaling token, decision, dataset.
--- ARGV: see the list below; after it, pairs of fields to write, then pairs of effects (lane, kind). Effects of the lane "hook" are
--- for flows that have one.
--- Returns: outcome, state, revision, answer, reason.
+-- ARGV: see below and Redis.Apply; from the 23rd on, pairs of fields to write, the first of which is the head if the flow is made,
+-- or the token if it gets a new one; then pairs of effects (lane, kind). Effects of the lane "hook" are for flows that have one.
+-- Returns: outcome, state, revision, answer to give again, reason.
 --
--- Beside its plain fields a flow remembers its last 32 messages:
---   m:<signal>:<message id>   revision that the message made
---   a:<revision>              <fingerprint> <signal>:<message id> \n <answer>
+-- A flow has few fields, since each costs time here and memory for as long as the flow is kept:
+--   state
+--   step                      <revision> <time> <signal> <fingerprint>\n<reason> of the last transition
+--   head                      role, direction, profile, counterparty, agreement, dataset, hook; a line each; it never changes
+--   more                      what reads need beside it
+--   meta, dsver, tok, ptok, addr, addrat
+-- and its last 32 messages:
+--   m:<signal>:<message id>   <revision that the message made> <fingerprint>
+--   a:<revision>              <signal>:<message id>\n<answer>
 local pc, id, signal, mid, print = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local from, to, role, direction, revision = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-local makes, decided, now, retention, channel = ARGV[11], ARGV[12], ARGV[13], ARGV[14], ARGV[15]
-local reason, answer, request, ttl, drop, nfields = ARGV[16], ARGV[17], ARGV[18], ARGV[19], ARGV[20], tonumber(ARGV[21])
+local to, makes = ARGV[7], ARGV[11] == '1'
+local now, reason, drop, nfields = ARGV[13], ARGV[16], ARGV[20], tonumber(ARGV[21])
+local call = redis.call
 local mode = ARGV[22] -- 'check': only say whether it may be; 'amend': the answer is that to the message which made the flow, too
 local first = 23 -- of the pairs
 local remembered = 32
 
 -- A signaling token is good for one request, and for the same one again.
-if ttl ~= '0' then
-  local seen = redis.call('GET', KEYS[4])
-  if not seen then
-    redis.call('SET', KEYS[4], request, 'PX', ttl)
-  elseif seen ~= request then
-    return { 'token reused', '', 0, '', '' }
-  end
+if ARGV[19] ~= '0' and not call('SET', KEYS[4], ARGV[18], 'NX', 'PX', ARGV[19]) and call('GET', KEYS[4]) ~= ARGV[18] then
+  return { 'token reused', '', 0, '', '' }
 end
 
-local f = redis.call('HMGET', KEYS[1], 'state', 'rev', 'role', 'dir', 'prof', 'cp', 'agr', 'ds', 'm:' .. signal .. ':' .. mid, 'hook')
-local state, rev = f[1], tonumber(f[2] or '0')
 local name = signal .. ':' .. mid
-
--- The answer that the message of a revision was given, if that message was this signal with this content.
-local function remembers(r, content)
-  local a = redis.call('HGET', KEYS[1], 'a:' .. r)
-  if not a then
-    return nil
-  end
-  local eol = string.find(a, '\n', 1, true)
-  local sp = string.find(a, ' ', 1, true)
-  if string.sub(a, 1, sp - 1) ~= content or string.sub(a, sp + 1, sp + #signal + 1) ~= signal .. ':' then
-    return nil
-  end
-  return string.sub(a, eol + 1)
-end
+local f = call('HMGET', KEYS[1], 'state', 'step', 'head', 'm:' .. name)
+local state, head, rev = f[1], f[3], 0
 
 if state then
-  local again = f[9] and mid ~= '' and remembers(f[9], print) or nil
-  again = again or remembers(tostring(rev), print)
+  local last, lastprint
+  rev, last, lastprint = string.match(f[2], '^(%d+) %d+ (%S*) (%S*)')
+  local again = nil
+  if f[4] and mid ~= '' then
+    local r, p = string.match(f[4], '^(%d+) (.*)$')
+    again = p == print and r or nil
+  end
+  if not again and last == signal and lastprint == print then
+    again = rev
+  end
+  again = again and call('HGET', KEYS[1], 'a:' .. again)
   if again then
-    return { 'replayed', state, rev, again, '' }
+    return { 'replayed', state, tonumber(rev), string.sub(again, string.find(again, '\n', 1, true) + 1), '' }
   end
-end
-
--- May it be?
-if not state then
-  if makes == '0' then
-    return { 'unknown', '', 0, '', '' }
+  -- May it be?
+  local no = nil
+  local role, direction = string.match(head, '^([^\n]*)\n([^\n]*)')
+  if makes then
+    no = 'exists'
+  elseif ARGV[8] ~= '' and ARGV[8] ~= role then
+    no = 'role'
+  elseif not string.find(ARGV[6], ',' .. state .. ',', 1, true) then
+    no = 'state'
+  elseif ARGV[9] ~= '' and ARGV[9] ~= direction then
+    no = 'direction'
+  elseif ARGV[10] ~= '0' and ARGV[10] ~= rev then
+    no = 'changed'
   end
+  if no then
+    return { no, state, tonumber(rev), '', '' }
+  end
+elseif not makes then
+  return { 'unknown', '', 0, '', '' }
 else
-  if makes == '1' then
-    return { 'exists', state, rev, '', '' }
-  end
-  if role ~= '' and f[3] ~= role then
-    return { 'role', state, rev, '', '' }
-  end
-  if not string.find(from, ',' .. state .. ',', 1, true) then
-    return { 'state', state, rev, '', '' }
-  end
-  if direction ~= '' and f[4] ~= direction then
-    return { 'direction', state, rev, '', '' }
-  end
-  if revision ~= '0' and revision ~= tostring(rev) then
-    return { 'changed', state, rev, '', '' }
-  end
-end
-
-local fields = {}
-for i = first, first - 1 + nfields do
-  fields[#fields + 1] = ARGV[i]
-end
-local given = {}
-for i = 1, #fields, 2 do
-  given[fields[i]] = fields[i + 1]
-end
-local function of(i, field)
-  return f[i] or given[field] or ''
+  head = ARGV[first + 1]
 end
 
 -- No byte without a decision.
-if decided ~= '0' then
-  local ds = redis.call('HMGET', KEYS[6], 'rev', 'withdrawn', 'sha256')
-  if not ds[1] and decided ~= 'unregistered' then
+local version = nil
+if ARGV[12] ~= '0' then
+  local ds = call('HMGET', KEYS[6], 'rev', 'withdrawn', 'sha256')
+  if not ds[1] and ARGV[12] ~= 'unregistered' then
     return { 'no dataset', '', 0, '', '' }
   end
   if ds[2] == '1' then
     return { 'withdrawn', '', 0, '', '' }
   end
-  local dec = redis.call('HMGET', KEYS[5], 'verdict', 'doc')
+  local dec = call('HMGET', KEYS[5], 'verdict', 'dataset', 'counterparty', 'reason')
   if not dec[1] then
     return { 'undecided', '', 0, '', '' }
   end
-  local ok, doc = pcall(cjson.decode, dec[2] or '')
-  if not ok or type(doc) ~= 'table' then
-    return { 'undecided', '', 0, '', '' }
-  end
-  local why = type(doc.reason) == 'string' and doc.reason or ''
   if dec[1] == 'review' then
-    return { 'review', '', 0, '', why }
+    return { 'review', '', 0, '', dec[4] or '' }
   end
   if dec[1] ~= 'approved' then
-    return { 'rejected', '', 0, '', why }
+    return { 'rejected', '', 0, '', dec[4] or '' }
   end
-  if doc.datasetId ~= of(8, 'ds') then
+  local counterparty, dataset = string.match(head, '^[^\n]*\n[^\n]*\n[^\n]*\n([^\n]*)\n[^\n]*\n([^\n]*)')
+  if dec[2] ~= dataset then
     return { 'rejected', '', 0, '', 'the decision on this agreement is about another dataset' }
   end
-  if doc.counterPartyId ~= of(6, 'cp') then
+  if dec[3] ~= counterparty then
     return { 'rejected', '', 0, '', 'the decision on this agreement is about another counterparty' }
   end
-  if not state then
-    fields[#fields + 1] = 'dsver'
-    fields[#fields + 1] = ds[3] or ''
-  end
+  version = not state and ds[3]
 end
 if mode == 'check' then
-  return { 'allowed', state or '', rev, '', '' }
+  return { 'allowed', state or '', tonumber(rev), '', '' }
 end
 
 -- Write the flow.
@@ -131,64 +107,58 @@ rev = rev + 1
 if to == '' then
   to = state
 end
-local set = { 'state', to, 'rev', tostring(rev), 'upd', now, 'reason', reason,
-  'a:' .. rev, print .. ' ' .. name .. '\n' .. answer }
+local set = {
+  'HSET', KEYS[1], 'state', to, 'step', rev .. ' ' .. now .. ' ' .. signal .. ' ' .. print .. '\n' .. reason,
+  'a:' .. rev, name .. '\n' .. ARGV[17], unpack(ARGV, first, first - 1 + nfields)
+}
+local n = 8 + nfields
 if mid ~= '' then
-  set[#set + 1] = 'm:' .. name
-  set[#set + 1] = tostring(rev)
+  set[n + 1], set[n + 2] = 'm:' .. name, rev .. ' ' .. print
+  n = n + 2
 end
-if not state then
-  set[#set + 1] = 'cre'
-  set[#set + 1] = now
+if version then
+  set[n + 1], set[n + 2] = 'dsver', version
 end
-for i = 1, #fields do
-  set[#set + 1] = fields[i]
-end
-redis.call('HSET', KEYS[1], unpack(set))
+call(unpack(set))
 if drop ~= '' then
+  local gone = { 'HDEL', KEYS[1] }
   for field in string.gmatch(drop, '[^,]+') do
-    redis.call('HDEL', KEYS[1], field)
+    gone[#gone + 1] = field
   end
+  call(unpack(gone))
 end
 if mode == 'amend' then
-  local a = redis.call('HGET', KEYS[1], 'a:1')
+  local a = call('HGET', KEYS[1], 'a:1')
   if a then
-    redis.call('HSET', KEYS[1], 'a:1', string.sub(a, 1, string.find(a, '\n', 1, true)) .. answer)
+    call('HSET', KEYS[1], 'a:1', string.sub(a, 1, string.find(a, '\n', 1, true)) .. ARGV[17])
   end
 end
-local old = rev - remembered
-if old > 0 then
-  local a = redis.call('HGET', KEYS[1], 'a:' .. old)
+if rev > remembered then
+  local old = rev - remembered
+  local a = call('HGET', KEYS[1], 'a:' .. old)
   if a then
-    local sp, eol = string.find(a, ' ', 1, true), string.find(a, '\n', 1, true)
-    redis.call('HDEL', KEYS[1], 'a:' .. old, 'm:' .. string.sub(a, sp + 1, eol - 1))
+    local m = 'm:' .. string.sub(a, 1, string.find(a, '\n', 1, true) - 1)
+    local newest = string.match(call('HGET', KEYS[1], m) or '', '^%d+')
+    call('HDEL', KEYS[1], 'a:' .. old, newest == tostring(old) and m or 'a:' .. old) -- a later message may bear the same id
   end
 end
 
 -- Index and retention.
-local terminal = to == 'COMPLETED' or to == 'TERMINATED'
-if terminal then
-  redis.call('ZREM', KEYS[2], id)
-  redis.call('PEXPIRE', KEYS[1], retention)
+if to == 'COMPLETED' or to == 'TERMINATED' then
+  call('ZREM', KEYS[2], id)
+  call('PEXPIRE', KEYS[1], ARGV[14])
 elseif not state then
-  redis.call('ZADD', KEYS[2], 0, id)
+  call('ZADD', KEYS[2], 0, id)
 end
 
--- Tell of it: to the broker and the control plane by the outbox, to open streams at once.
-local function tell(lane, kind, ...)
-  redis.call('XADD', KEYS[3], '*', 'pc', pc, 'lane', lane, 'kind', kind, 'subj', id, 'at', now, 'rev', tostring(rev),
-    'state', to, 'role', of(3, 'role'), 'dir', of(4, 'dir'), 'prof', of(5, 'prof'), 'cp', of(6, 'cp'),
-    'agr', of(7, 'agr'), 'ds', of(8, 'ds'), 'reason', reason, ...)
-end
-local hook = of(10, 'hook')
+-- Tell of it: to the broker and the control plane by the outbox (see outbox.DecodeFlow), to open streams at once.
 for i = first + nfields, #ARGV, 2 do
-  if ARGV[i] ~= 'hook' then
-    tell(ARGV[i], ARGV[i + 1])
-  elseif hook ~= '' then
-    tell(ARGV[i], ARGV[i + 1], 'hook', hook)
+  if ARGV[i] ~= 'hook' or string.sub(head, -1) ~= '\n' then
+    call('XADD', KEYS[3], '*', 'flow', ARGV[i] .. '\n' .. ARGV[i + 1] .. '\n' .. pc .. '\n' .. id .. '\n' .. now .. '\n' .. rev .. '\n'
+      .. to .. '\n' .. head .. '\n' .. reason)
   end
 end
-if channel ~= '' and (state == 'STARTED' or given.tok or drop ~= '') then
-  redis.call('PUBLISH', channel, 'flow\n' .. pc .. '\n' .. to .. '\n' .. id)
+if state and (state == 'STARTED' or drop ~= '' or ARGV[first] == 'tok') then
+  call('PUBLISH', ARGV[15], 'flow\n' .. pc .. '\n' .. to .. '\n' .. id)
 end
-return { 'applied', to, rev, answer, '' }
+return { 'applied', to, rev, '', '' }

@@ -10,6 +10,7 @@ package outbox
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tidegate/tidegate/shared/dps"
@@ -38,8 +39,9 @@ const (
 	CallbackErrored   Callback = "errored"
 )
 
-// Fields of an entry in the stream and in the parked store. flowstore's script writes them.
+// Fields of an entry in the stream and in the parked store.
 const (
+	FieldFlow         = "flow" // the only one of what flowstore's script appends, see DecodeFlow
 	FieldPC           = "pc"
 	FieldLane         = "lane"
 	FieldKind         = "kind"
@@ -103,15 +105,42 @@ func (e *Entry) Fields() map[string]any {
 	return m
 }
 
+// flowLines are the lines of what flowstore's script appends.
+const flowLines = 15
+
+// DecodeFlow makes an entry of what flowstore's script appends for a transition: a line each for lane, kind, participant context,
+// data flow, time, revision, state, role, direction, profile, counterparty, agreement, dataset, hook; what follows is the reason, which may
+// have any number of lines. It is one text because each field of a stream entry costs time on the way in and on the way out.
+func DecodeFlow(id, text string) Entry {
+	p := strings.SplitN(text, "\n", flowLines)
+	for len(p) < flowLines { // written by nobody: it will be given up and parked as it is
+		p = append(p, "")
+	}
+	e := Entry{
+		ID: id, Lane: Lane(p[0]), Kind: p[1], PC: p[2], Subject: p[3], At: time.UnixMilli(whole(p[4])).UTC(), Revision: whole(p[5]),
+		State: dps.State(p[6]), Role: dps.Role(p[7]), Direction: dps.Direction(p[8]), Profile: p[9], CounterPartyID: p[10],
+		AgreementID: p[11], DatasetID: p[12], Reason: p[14],
+	}
+	if e.Lane == LaneHook {
+		e.Hook = p[13]
+	}
+	return e
+}
+
+func whole(s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // Decode makes an entry of the fields of a stream message or of a parked entry.
 func Decode(id string, fields map[string]string) Entry {
-	num := func(name string) int64 {
-		n, err := strconv.ParseInt(fields[name], 10, 64)
-		if err != nil {
-			return 0
-		}
-		return n
+	if flow, ok := fields[FieldFlow]; ok {
+		return DecodeFlow(id, flow)
 	}
+	num := func(name string) int64 { return whole(fields[name]) }
 	return Entry{
 		ID: id, PC: fields[FieldPC], Lane: Lane(fields[FieldLane]), Kind: fields[FieldKind], Subject: fields[FieldSubject],
 		Event: []byte(fields[FieldEvent]), State: dps.State(fields[FieldState]), Role: dps.Role(fields[FieldRole]),

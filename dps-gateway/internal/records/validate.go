@@ -183,7 +183,9 @@ func checkDecision(d *gatewayapi.Decision, id string, c *checks, out *record) {
 	if a, ok := strings.CutPrefix(id, gatewayapi.AgreementRecordID("")); ok && d.AgreementID != a {
 		c.fail("agreementId", "is %q; the record's id says %q", d.AgreementID, a)
 	}
-	out.fields = map[string]string{"verdict": string(d.Verdict)}
+	out.fields = map[string]string{
+		"verdict": string(d.Verdict), "dataset": d.DatasetID, "counterparty": d.CounterPartyID, "reason": d.Reason,
+	}
 }
 
 func checkSupply(s *gatewayapi.Supply, id string, c *checks, _ *record) {
