@@ -93,14 +93,18 @@ func TestEveryCallCarriesATokenOfItsOwn(t *testing.T) {
 
 func TestDialects(t *testing.T) {
 	for name, tc := range map[string]struct {
-		dialect, member         string
-		callback                bool
-		startParticipant        string
-		startedHasID, suspendID bool
+		dialect, member  string
+		callback         bool
+		startParticipant string
+		startedHasID     bool
+		suspendHasID     bool
+		claims           bool
+		resumed          []string
 	}{
-		"head": {config.DialectHead, "profile", false, "provider-id", true, true},
-		"0.18": {config.Dialect018, "transferType", true, "provider-id", true, true},
-		"0.17": {config.Dialect017, "transferType", true, "consumer-id", false, false},
+		"head": {config.DialectHead, "profile", false, "provider-id", true, true, true, []string{"provider resume", "consumer resume"}},
+		"0.18": {config.Dialect018, "transferType", true, "provider-id", true, true, true, []string{"provider resume", "consumer resume"}},
+		"0.17": {config.Dialect017, "transferType", true, "consumer-id", false, false, true, []string{"provider start", "consumer started"}},
+		"0.16": {config.Dialect016, "transferType", true, "provider-id", false, true, false, []string{"provider start", "consumer started"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, agreement := ready(t, func(c *config.Config) {
@@ -111,6 +115,7 @@ func TestDialects(t *testing.T) {
 			consumer, provider := w.started(agreement, "http-pull")
 			w.command("consumer", consumer, "suspend")
 			w.reach("provider", "transferprocesses", provider, "SUSPENDED")
+			w.reach("consumer", "transferprocesses", consumer, "SUSPENDED")
 			start, started, suspend := w.plane.last("provider start").body, w.plane.last("consumer started").body, w.plane.last("provider suspend").body
 			if start[tc.member] != "http-pull" {
 				t.Errorf("%s is %v", tc.member, start[tc.member])
@@ -121,8 +126,25 @@ func TestDialects(t *testing.T) {
 			if start["participantId"] != tc.startParticipant {
 				t.Errorf("participantId of start: %v", start["participantId"])
 			}
-			if (started["messageId"] != nil) != tc.startedHasID || (suspend["messageId"] != nil) != tc.suspendID {
+			if (start["claims"] != nil) != tc.claims || (start["dataspaceContext"] != nil) != tc.claims {
+				t.Errorf("claims %v, dataspaceContext %v", start["claims"], start["dataspaceContext"])
+			}
+			if (started["messageId"] != nil) != tc.startedHasID || (suspend["messageId"] != nil) != tc.suspendHasID {
 				t.Errorf("messageId of started %v, of suspend %v", started["messageId"], suspend["messageId"])
+			}
+			before := len(w.plane.seen())
+			w.command("consumer", consumer, "resume")
+			w.reach("consumer", "transferprocesses", consumer, "STARTED")
+			w.reach("provider", "transferprocesses", provider, "STARTED")
+			if d := cmp.Diff(tc.resumed, w.plane.seen()[before:]); d != "" {
+				t.Error(d)
+			}
+			again := w.plane.last(tc.resumed[0]).body
+			if tc.resumed[0] == "provider start" && (again["processId"] != start["processId"] || again["messageId"] == start["messageId"]) {
+				t.Errorf("resumed by %v", again)
+			}
+			if w.plane.last(tc.resumed[1]).body["dataAddress"] == nil {
+				t.Error("the consumer hears of no fresh address")
 			}
 		})
 	}

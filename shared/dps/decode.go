@@ -73,10 +73,17 @@ func (r *reader) profile() string {
 	return profile
 }
 
-// DecodeStarted reads the body of a started.
+// DecodeStarted reads the body of a started. An address for push is refused, since the consumer made it itself, but in the
+// dialects that send it back.
 func DecodeStarted(body []byte, dialect Dialect) (*StartedNotificationMessage, error) {
 	return decode(body, func(r *reader) *StartedNotificationMessage {
-		return &StartedNotificationMessage{MessageID: r.messageID(dialect), DataAddress: r.address("dataAddress")}
+		m := &StartedNotificationMessage{MessageID: r.messageID(dialect), DataAddress: r.address("dataAddress")}
+		if a := m.DataAddress; a != nil && !dialect.traits().echoesAddress {
+			if dir, err := DirectionOf(a.EndpointType); err == nil && dir == Push {
+				r.fail("dataAddress", "is there, but on push the consumer's data plane makes it")
+			}
+		}
+		return m
 	})
 }
 

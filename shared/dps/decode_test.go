@@ -196,7 +196,7 @@ func TestSmallMessagesMayBeEmptyWhereTheDialectLetsThem(t *testing.T) {
 		"completed": func(b []byte, _ dps.Dialect) error { return second(dps.DecodeCompleted(b)) },
 	}
 	for name, decode := range decoders {
-		for _, body := range []string{"", " \n", "{}", "null", `{"messageId":null,"reason":null,"dataAddress":null}`} {
+		for _, body := range []string{"", " \n", "\ufeff", "\ufeff {}", "{}", "null", `{"messageId":null,"reason":null,"dataAddress":null}`} {
 			for _, d := range dialects {
 				err := decode([]byte(body), d)
 				if d == dps.DialectDPS10 && name != "completed" {

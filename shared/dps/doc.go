@@ -3,7 +3,7 @@
 //
 // Decoding is tolerant of what real control planes send: members that it does not know, a missing "@type", null for
 // whatever is optional, one object where a list is meant, numbers as values of endpoint properties, "transferType" for
-// "profile", empty bodies where nothing is needed. It is strict where a guess could hurt: what is missing or of the
+// "profile", a byte order mark, empty bodies where nothing is needed. It is strict where a guess could hurt: what is missing or of the
 // wrong type is a problem.Field error that names the member; a member given twice, trailing text, text that is not
 // UTF-8, and messages over MaxMessage bytes or deeper than MaxDepth are refused. Errors never repeat a value, since it may be a secret.
 //

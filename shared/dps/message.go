@@ -7,6 +7,9 @@ const (
 	ProfileHTTPPush = "https://w3id.org/dspace-sig/profile/http-push"
 )
 
+// EndpointTypeHTTP is the endpointType of HTTP addresses in earlier drafts. Conformance tests still send it.
+const EndpointTypeHTTP = "https://w3id.org/idsa/v4.1/HTTP"
+
 // Names of the endpoint properties of the HTTP profile and the token renewal profile.
 const (
 	PropertyAuthorization   = "authorization"
@@ -27,7 +30,7 @@ type FlowMessage struct {
 	AgreementID      string         `json:"agreementId"`
 	DatasetID        string         `json:"datasetId"` // equals the DCAT dataset @id and the EDC asset id
 	Profile          string         `json:"profile"`
-	CallbackAddress  string         `json:"callbackAddress,omitempty"` // EDC up to 0.18 only: the signaling URL of the control plane
+	CallbackAddress  string         `json:"callbackAddress,omitempty"` // EDC up to 0.18 only: the signaling URL of the control plane, as it says
 	Claims           map[string]any `json:"claims"`
 	Labels           []string       `json:"labels,omitempty"`
 	Metadata         map[string]any `json:"metadata,omitempty"`

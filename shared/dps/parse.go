@@ -17,6 +17,9 @@ const (
 	maxList    = 256       // labels, endpoint properties
 )
 
+// bom may stand before JSON text, and means nothing (RFC 8259, section 8.1).
+var bom = []byte("\ufeff")
+
 // object is a JSON object, read. Values are string, json.Number, bool, nil, []any and object.
 type object map[string]any
 
@@ -25,7 +28,7 @@ func parseObject(body []byte) (object, error) {
 	if len(body) > MaxMessage {
 		return nil, problem.New(problem.TooLarge, "the message is over %d bytes", MaxMessage)
 	}
-	body = bytes.Trim(body, " \t\r\n")
+	body = bytes.Trim(bytes.TrimPrefix(body, bom), " \t\r\n")
 	if len(body) == 0 || string(body) == "null" {
 		return object{}, nil
 	}

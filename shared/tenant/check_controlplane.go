@@ -5,6 +5,11 @@ import "strconv"
 func (c checker) controlPlane(cp ControlPlane) {
 	const at = "controlPlane."
 	c.oneOf(at+"dialect", string(cp.Dialect), string(EDCV), string(EDC018), string(EDC017), string(EDC016), string(DPS10))
+	for i, t := range cp.Tolerate {
+		path := at + "tolerate[" + strconv.Itoa(i) + "]"
+		c.required(path, string(t))
+		c.oneOf(path, string(t), string(ToleratePullWithoutAddress), string(TolerateHTTPAddressType))
+	}
 	c.required(at+"managementUrl", cp.ManagementURL)
 	c.url(at+"managementUrl", cp.ManagementURL)
 	c.required(at+"signalingUrl", cp.SignalingURL)

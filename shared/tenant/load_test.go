@@ -85,6 +85,7 @@ func TestTheCompleteDocumentIsReadWhole(t *testing.T) {
 		ParticipantContextID: "provider", DID: "did:web:provider.example", BPN: "BPNL000000000001",
 		ControlPlane: tenant.ControlPlane{
 			Dialect:       tenant.EDCV,
+			Tolerate:      []tenant.Tolerance{tenant.ToleratePullWithoutAddress},
 			ManagementURL: "https://controlplane.example/api/management",
 			SignalingURL:  "https://controlplane.example/api/signaling",
 			IdentityURL:   "https://identity.example/api/identity",

@@ -36,15 +36,30 @@ const (
 	DPS10  Dialect = "dps-1.0"
 )
 
+// Tolerance names a fault of messages that is let pass.
+type Tolerance string
+
+// The tolerances. Conformance tests need them; no control plane does.
+const (
+	// ToleratePullWithoutAddress lets a started of a pull come without the data address. There is nothing to pull from then.
+	ToleratePullWithoutAddress Tolerance = "pull-without-address"
+	// TolerateHTTPAddressType takes the endpointType of earlier drafts, https://w3id.org/idsa/v4.1/HTTP, for that of a push.
+	TolerateHTTPAddressType Tolerance = "http-address-type"
+)
+
 // ControlPlane tells where the tenant's control plane is and how it speaks.
 type ControlPlane struct {
-	Dialect       Dialect   `yaml:"dialect,omitempty"`
-	ManagementURL string    `yaml:"managementUrl"`         // without /v5beta
-	SignalingURL  string    `yaml:"signalingUrl"`          // DPS callbacks go to <signalingUrl>/transfers/{id}/dataflow/…
-	IdentityURL   string    `yaml:"identityUrl,omitempty"` // Identity API
-	Profile       string    `yaml:"profile"`               // dataspace profile, e.g. http-dsp-profile-2025-1
-	Signaling     Signaling `yaml:"signaling"`
+	Dialect       Dialect     `yaml:"dialect,omitempty"`
+	Tolerate      []Tolerance `yaml:"tolerate,omitempty"`
+	ManagementURL string      `yaml:"managementUrl"`         // without /v5beta
+	SignalingURL  string      `yaml:"signalingUrl"`          // DPS callbacks go to <signalingUrl>/transfers/{id}/dataflow/…, whatever messages say
+	IdentityURL   string      `yaml:"identityUrl,omitempty"` // Identity API
+	Profile       string      `yaml:"profile"`               // dataspace profile, e.g. http-dsp-profile-2025-1
+	Signaling     Signaling   `yaml:"signaling"`
 }
+
+// Tolerates tells whether the tenant's document lets a fault pass.
+func (c *ControlPlane) Tolerates(t Tolerance) bool { return slices.Contains(c.Tolerate, t) }
 
 // Signaling tells how this data plane is registered and how the control plane's calls are authenticated.
 type Signaling struct {

@@ -35,7 +35,8 @@ func (s *Service) Prepare(ctx context.Context, c Call, m *dps.FlowMessage) (Answ
 
 // Start makes a provider's flow (DataFlowStartMessage), if the dataset is there and its agreement has an approving decision.
 // If there is no decision yet, it asks for one and waits for a bounded time. On pull the answer holds the address from which
-// the consumer pulls; on push the message must hold the one to which the data goes.
+// the consumer pulls; on push the message must hold the one to which the data goes. A second start for the same process is refused,
+// unless the control plane knows no other way to resume.
 func (s *Service) Start(ctx context.Context, c Call, m *dps.FlowMessage) (Answer, error) {
 	dir, err := direction(m)
 	if err != nil {
@@ -60,25 +61,27 @@ func (s *Service) Start(ctx context.Context, c Call, m *dps.FlowMessage) (Answer
 	if err := s.answerCreation(ctx, t); err != nil {
 		return nil, err
 	}
-	return s.applyDecided(ctx, t, t.New)
+	r, err := s.applyDecided(ctx, t, t.New)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.Outcome == flowstore.Exists && r.State == dps.Suspended && c.StartsAgain:
+		return s.startAgain(ctx, c, t)
+	}
+	return r.Answer, refusal(r, t.Signal, t.DataFlowID)
 }
 
 // applyDecided makes a transition that needs a decision on the agreement of a flow. If there is none yet, it has one made, and tries again.
-func (s *Service) applyDecided(ctx context.Context, t *flowstore.Transition, f *flowstore.Flow) (Answer, error) {
+func (s *Service) applyDecided(ctx context.Context, t *flowstore.Transition, f *flowstore.Flow) (flowstore.Result, error) {
 	r, err := s.store.Apply(ctx, t)
-	if err != nil {
-		return nil, err
+	if err != nil || r.Outcome != flowstore.Undecided {
+		return r, err
 	}
-	if r.Outcome == flowstore.Undecided {
-		if err := s.decide(ctx, t.Signal, f); err != nil {
-			return nil, err
-		}
-		t.Now = s.opts.Now()
-		if r, err = s.store.Apply(ctx, t); err != nil {
-			return nil, err
-		}
+	if err := s.decide(ctx, t.Signal, f); err != nil {
+		return r, err
 	}
-	return r.Answer, refusal(r, t.Signal, t.DataFlowID)
+	t.Now = s.opts.Now()
+	return s.store.Apply(ctx, t)
 }
 
 // answerCreation makes the answer to prepare and start: with a data address if this side owns it.
@@ -130,7 +133,6 @@ func (s *Service) creation(c Call, signal flowstore.Signal, m *dps.FlowMessage, 
 			ParticipantID: m.ParticipantID, CounterPartyID: m.CounterPartyID, DataspaceContext: m.DataspaceContext,
 			AgreementID: m.AgreementID, DatasetID: m.DatasetID, Claims: m.Claims, Labels: m.Labels, Metadata: m.Metadata,
 		},
-		CallbackAddress: m.CallbackAddress,
 	}
 	return t, nil
 }

@@ -38,8 +38,18 @@ func (s *Service) Started(ctx context.Context, c Call, m *dps.StartedNotificatio
 		return nil, err
 	}
 	t.Role, t.Direction, t.Address = dps.Consumer, dir, addr
+	if m.DataAddress == nil && c.StartsBlind {
+		t.Direction = ""
+	}
 	t.Effects = []flowstore.Effect{event(catalogue.DataFlowStarted)}
-	return s.apply(ctx, t)
+	r, err := s.store.Apply(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if r.Outcome == flowstore.WrongState && r.State == dps.Suspended && c.StartsAgain {
+		return s.startedAgain(ctx, t)
+	}
+	return r.Answer, refusal(r, t.Signal, t.DataFlowID)
 }
 
 // Suspend stops a started flow. Its access token is good no more; open streams are cut.
@@ -69,29 +79,40 @@ func (s *Service) Resume(ctx context.Context, c Call, m *dps.ResumeMessage) (Ans
 	if err != nil {
 		return nil, err
 	}
-	t.Role = f.Role
-	t.Effects = []flowstore.Effect{event(catalogue.DataFlowResumed)}
-	if f.Role == dps.Provider {
-		t.Decided = &flowstore.Decided{AgreementID: f.AgreementID, DatasetID: f.DatasetID}
-	}
 	if m.DataAddress != nil {
 		if err := s.resumeAddress(f, m.DataAddress); err != nil {
 			return nil, err
 		}
 	}
+	return s.resume(ctx, t, f, m.DataAddress)
+}
+
+// resume applies a transition that starts a suspended flow again, with the address that came with it.
+func (s *Service) resume(ctx context.Context, t *flowstore.Transition, f *flowstore.Flow, addr *dps.DataAddress) (Answer, error) {
+	t.Role = f.Role
+	t.Effects = []flowstore.Effect{event(catalogue.DataFlowResumed)}
+	if f.Role == dps.Provider {
+		t.Decided = &flowstore.Decided{AgreementID: f.AgreementID, DatasetID: f.DatasetID}
+	}
+	var own *dps.DataAddress
 	if dps.OwnsAddress(f.Role, f.Direction) {
-		addr, tokenID, err := s.issuer.Issue(ctx, grantOf(f))
-		if err != nil {
-			return nil, err
-		}
-		t.TokenID = tokenID
-		if t.Answer, err = statusAnswer(c.DataFlowID, dps.Started, addr); err != nil {
+		var err error
+		if own, t.TokenID, err = s.issuer.Issue(ctx, grantOf(f)); err != nil {
 			return nil, err
 		}
 	} else {
-		t.Address = m.DataAddress
+		t.Address = addr
 	}
-	return s.applyDecided(ctx, t, f)
+	answer, err := statusAnswer(t.DataFlowID, dps.Started, own)
+	if err != nil {
+		return nil, err
+	}
+	t.Answer = answer
+	r, err := s.applyDecided(ctx, t, f)
+	if err != nil {
+		return nil, err
+	}
+	return r.Answer, refusal(r, t.Signal, t.DataFlowID)
 }
 
 // resumeAddress checks the address of a resume.

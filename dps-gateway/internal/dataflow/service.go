@@ -70,6 +70,8 @@ type Call struct {
 	ParticipantContextID string
 	DataFlowID           string // equals the process id
 	Once                 *flowstore.Once
+	StartsAgain          bool // the control plane has no resume: a second start, or started, resumes a flow
+	StartsBlind          bool // a started of a pull may come without the address from which to pull
 }
 
 // allowedFrom holds allowed of every signal to a flow that exists.

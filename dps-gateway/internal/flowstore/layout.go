@@ -37,7 +37,6 @@ func readHead(h string, f *gatewayapi.Flow) bool {
 type more struct {
 	ParticipantID    string         `json:"pid,omitempty"`
 	DataspaceContext string         `json:"dsc,omitempty"`
-	CallbackAddress  string         `json:"cb,omitempty"`
 	Claims           map[string]any `json:"claims,omitempty"`
 	Labels           []string       `json:"labels,omitempty"`
 	Metadata         map[string]any `json:"meta,omitempty"`
@@ -47,7 +46,7 @@ type more struct {
 
 func moreOf(f *Flow, now time.Time) ([]byte, error) {
 	b, err := json.Marshal(more{
-		ParticipantID: f.ParticipantID, DataspaceContext: f.DataspaceContext, CallbackAddress: f.CallbackAddress,
+		ParticipantID: f.ParticipantID, DataspaceContext: f.DataspaceContext,
 		Claims: f.Claims, Labels: f.Labels, Metadata: f.Metadata, Promised: f.Promised, Created: now.UnixMilli(),
 	})
 	if err != nil {

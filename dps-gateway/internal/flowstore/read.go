@@ -197,7 +197,7 @@ func flowOf(pc, id string, v []any) (*Flow, error) {
 	if err := json.Unmarshal([]byte(text(v, 3)), &m); err != nil {
 		return nil, problem.Wrap(problem.Internal, err, "the stored data flow %q", id)
 	}
-	f.ParticipantID, f.DataspaceContext, f.CallbackAddress, f.Promised = m.ParticipantID, m.DataspaceContext, m.CallbackAddress, m.Promised
+	f.ParticipantID, f.DataspaceContext, f.Promised = m.ParticipantID, m.DataspaceContext, m.Promised
 	f.Claims, f.Labels, f.Metadata, f.CreatedAt = m.Claims, m.Labels, m.Metadata, time.UnixMilli(m.Created).UTC()
 	if later := text(v, 5); later != "" {
 		f.Metadata = nil

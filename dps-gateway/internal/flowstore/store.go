@@ -41,9 +41,8 @@ const (
 // Flow is a data flow without its data address.
 type Flow struct {
 	gatewayapi.Flow
-	TokenID         string // of the access token in force; of the side that owns the data address
-	CallbackAddress string // as the control plane sent it (EDC up to 0.18)
-	Promised        bool   // the control plane was answered that the flow is yet to be prepared or started: it waits for a callback
+	TokenID  string // of the access token in force; of the side that owns the data address
+	Promised bool   // the control plane was answered that the flow is yet to be prepared or started: it waits for a callback
 }
 
 // Effect is an outbox entry that a transition appends; the script fills in the flow's own members, and leaves out what is of the

@@ -138,7 +138,7 @@ func TestDialects(t *testing.T) {
 		t.Fatalf("%d %s", a.code, a.body)
 	}
 	f, err := w.store.Get(t.Context(), "provider", "tp")
-	if err != nil || f.CounterPartyID != "them-id" || f.ParticipantID != "us-id" || f.CallbackAddress != "http://edc/signaling" {
+	if err != nil || f.CounterPartyID != "them-id" || f.ParticipantID != "us-id" {
 		t.Errorf("EDC 0.17 swaps the participants: %+v %v", f, err)
 	}
 	if a := w.signal("provider", "tp/terminate", `{}`); a.code != http.StatusOK {

@@ -7,13 +7,14 @@ import (
 	"github.com/tidegate/tidegate/dps-gateway/internal/dataflow"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/problem"
+	"github.com/tidegate/tidegate/shared/tenant"
 )
 
 // signaled is a DPS request that has been authenticated.
 type signaled struct {
 	dataflow.Call
+	tenant  *tenant.Tenant
 	dialect dps.Dialect
-	demand  bool // of the tenant: no data address that can't be renewed
 	body    []byte
 }
 
@@ -31,9 +32,13 @@ func signal(operation func(h *handler, r *http.Request, s *signaled) (dataflow.A
 		if once != nil {
 			once.Request = requestDigest(r, body)
 		}
+		dialect := dps.Dialect(t.ControlPlane.Dialect)
 		s := &signaled{
-			Call:    dataflow.Call{ParticipantContextID: t.ParticipantContextID, DataFlowID: r.PathValue("id"), Once: once},
-			dialect: dps.Dialect(t.ControlPlane.Dialect), demand: t.Renewal.Demand, body: body,
+			Call: dataflow.Call{
+				ParticipantContextID: t.ParticipantContextID, DataFlowID: r.PathValue("id"), Once: once,
+				StartsAgain: dialect.StartsAgain(), StartsBlind: t.ControlPlane.Tolerates(tenant.ToleratePullWithoutAddress),
+			},
+			tenant: t, dialect: dialect, body: body,
 		}
 		answer, err := operation(h, r, s)
 		if err != nil {
@@ -60,6 +65,9 @@ func (h *handler) start(r *http.Request, s *signaled) (dataflow.Answer, error) {
 	m, err := dps.DecodeFlowMessage(s.body, dps.SignalStart, s.dialect)
 	if err != nil {
 		return nil, err
+	}
+	if a := m.DataAddress; a != nil && a.EndpointType == dps.EndpointTypeHTTP && s.tenant.ControlPlane.Tolerates(tenant.TolerateHTTPAddressType) {
+		a.EndpointType = m.Profile
 	}
 	return h.Flows.Start(r.Context(), s.Call, m)
 }
@@ -96,7 +104,7 @@ func (h *handler) resume(r *http.Request, s *signaled) (dataflow.Answer, error) 
 
 // demanded refuses an address for pull that can't be renewed, if the tenant demands that it can.
 func (s *signaled) demanded(a *dps.DataAddress) error {
-	if !s.demand || a == nil || a.EndpointType != dps.ProfileHTTPPull {
+	if !s.tenant.Renewal.Demand || a == nil || a.EndpointType != dps.ProfileHTTPPull {
 		return nil
 	}
 	return dps.DemandRenewal(a)

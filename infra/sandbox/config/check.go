@@ -170,8 +170,8 @@ func (c *Config) checkParticipants(v *validator, clients map[string]string) {
 				v.fault(at+".didKeyFile", "cannot be read: %v", err)
 			}
 		}
-		if !slices.Contains([]string{DialectHead, Dialect018, Dialect017}, p.Dialect) {
-			v.fault(at+".dialect", "is %q: head, 0.18 or 0.17 is expected", p.Dialect)
+		if !slices.Contains([]string{DialectHead, Dialect018, Dialect017, Dialect016}, p.Dialect) {
+			v.fault(at+".dialect", "is %q: head, 0.18, 0.17 or 0.16 is expected", p.Dialect)
 		}
 		for j := range p.Clients {
 			p.Clients[j].check(v, fmt.Sprintf("%s.clients[%d]", at, j), clients)

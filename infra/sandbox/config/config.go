@@ -80,7 +80,7 @@ type Mapping struct {
 type Participant struct {
 	ID           string            `yaml:"id"`       // participant context id
 	Identity     string            `yaml:"identity"` // DSP participant id, a DID
-	Dialect      string            `yaml:"dialect"`  // head (default), 0.18, 0.17: how data planes are spoken to
+	Dialect      string            `yaml:"dialect"`  // head (default), 0.18, 0.17, 0.16: how data planes are spoken to
 	Claims       map[string]any    `yaml:"claims"`   // what this participant's credentials say about it to counterparties
 	Properties   map[string]string `yaml:"properties"`
 	Clients      []Client          `yaml:"clients"`
@@ -96,6 +96,7 @@ const (
 	DialectHead = "head"
 	Dialect018  = "0.18"
 	Dialect017  = "0.17"
+	Dialect016  = "0.16"
 )
 
 // CELExpression gives a left operand of policies its meaning.

@@ -215,7 +215,7 @@ func (e *Engine) usedPlane(t *model.Transfer) (p *model.DataPlane) {
 // flow is what the data plane is told about a transfer.
 func (e *Engine) flow(t *model.Transfer, address *model.DataAddress) *signaling.Flow {
 	f := &signaling.Flow{
-		CounterPartyID: t.CounterPartyID, Protocol: t.Protocol, ProcessID: t.ID, AgreementID: t.ContractID, DatasetID: t.AssetID,
+		Consumer: t.Type == model.Consumer, CounterPartyID: t.CounterPartyID, Protocol: t.Protocol, ProcessID: t.ID, AgreementID: t.ContractID, DatasetID: t.AssetID,
 		TransferType: t.TransferType, DataplaneMetadata: t.DataplaneMetadata, DataAddress: address,
 		Claims: map[string]any{"client_id": t.CounterPartyID},
 	}

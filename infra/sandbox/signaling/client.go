@@ -50,6 +50,7 @@ func NewClient(c *config.Config, m Minter, inj *misbehave.Injector, hc *http.Cli
 // Flow is what prepare and start tell a data plane.
 type Flow struct {
 	Dialect           string
+	Consumer          bool   // the plane is the consumer's
 	ParticipantID     string // DSP identity of the side that owns the plane
 	CounterPartyID    string
 	Protocol          string
@@ -86,9 +87,13 @@ func (c *Client) Start(ctx context.Context, p *model.DataPlane, f *Flow) (*Answe
 	return c.answered(ctx, p, "/start", c.flowMessage(f, true))
 }
 
-// Resume calls /{id}/resume, or /start again in the dialect that has no resume.
+// Resume calls /{id}/resume, or in the dialects that have none /start again, and /{id}/started again for a consumer's plane.
 func (c *Client) Resume(ctx context.Context, p *model.DataPlane, f *Flow) (*Answer, error) {
-	if f.Dialect == config.Dialect017 {
+	switch {
+	case !old(f.Dialect):
+	case f.Consumer:
+		return &Answer{State: model.Started}, c.Started(ctx, p, f)
+	default:
 		return c.Start(ctx, p, f)
 	}
 	m := map[string]any{"messageId": uuid.NewString(), "processId": uuid.NewString()} // EDC sends a random processId
@@ -100,21 +105,30 @@ func (c *Client) Resume(ctx context.Context, p *model.DataPlane, f *Flow) (*Answ
 
 // Started calls /{id}/started.
 func (c *Client) Started(ctx context.Context, p *model.DataPlane, f *Flow) error {
+	_, err := c.call(ctx, p, "/"+f.ProcessID+"/started", startedMessage(f))
+	return err
+}
+
+// old tells whether a dialect is one of those without resume, and without messageId in most messages.
+func old(dialect string) bool { return dialect == config.Dialect017 || dialect == config.Dialect016 }
+
+func startedMessage(f *Flow) map[string]any {
 	m := map[string]any{}
-	if f.Dialect != config.Dialect017 {
+	if !old(f.Dialect) {
 		m["messageId"] = uuid.NewString()
 	}
 	if f.DataAddress != nil {
 		m["dataAddress"] = wire(f.DataAddress)
 	}
-	_, err := c.call(ctx, p, "/"+f.ProcessID+"/started", m)
-	return err
+	return m
 }
 
 // Suspend calls /{id}/suspend; EDC's reason is always the same.
 func (c *Client) Suspend(ctx context.Context, p *model.DataPlane, f *Flow) error {
 	m := map[string]any{}
-	if f.Dialect != config.Dialect017 {
+	switch f.Dialect {
+	case config.Dialect017: // an empty message
+	default:
 		m = map[string]any{"messageId": uuid.NewString(), "reason": "suspend"}
 	}
 	_, err := c.call(ctx, p, "/"+f.ProcessID+"/suspend", m)
@@ -124,7 +138,7 @@ func (c *Client) Suspend(ctx context.Context, p *model.DataPlane, f *Flow) error
 // Terminate calls /{id}/terminate.
 func (c *Client) Terminate(ctx context.Context, p *model.DataPlane, f *Flow) error {
 	m := map[string]any{}
-	if f.Dialect != config.Dialect017 {
+	if !old(f.Dialect) {
 		m["messageId"] = uuid.NewString()
 	}
 	_, err := c.call(ctx, p, "/"+f.ProcessID+"/terminate", m)
@@ -160,8 +174,15 @@ func (c *Client) flowMessage(f *Flow, start bool) map[string]any {
 	if f.Dialect == config.Dialect017 && start { // 0.17 sends assignee and assigner, the wrong way round for a provider
 		m["participantId"], m["counterPartyId"] = f.CounterPartyID, f.ParticipantID
 	}
-	if f.DataAddress != nil {
+	if f.Dialect == config.Dialect016 {
+		delete(m, "claims")
+		delete(m, "dataspaceContext")
+	}
+	switch {
+	case f.DataAddress != nil:
 		m["dataAddress"] = wire(f.DataAddress)
+	case old(f.Dialect):
+		m["dataAddress"] = nil
 	}
 	return m
 }
