@@ -5,7 +5,8 @@
 // dataset's record are read from Redis, in one round trip that concurrent requests share. Then a data server is asked which
 // object answers, once for many requests, and the gateway streams that object itself: HTTP semantics of ranges and
 // conditions by RFC 9110, the digest of the content by RFC 9530, the bytes by sendfile where the object is a file. Small or
-// computed answers come from the data server's own body.
+// computed answers come from the data server's own body. Where it sleeps, one request of a tenant wakes it for all (doors); where it, or an
+// object store, fails again and again, it is spared for a moment (breakers).
 //
 // A stream is registered before the flow's state is read, and cut as soon as Redis tells that the flow or the dataset left
 // the state in which it may be served: the connection is reset, so nothing that waits in its buffers goes out, and the

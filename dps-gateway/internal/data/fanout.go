@@ -52,6 +52,8 @@ type fanout struct {
 	hc       *http.Client
 	wait     time.Duration // for the header of the answer, a cold start included
 	datasets Datasets
+	doors    *doors
+	breakers *breakers
 	known    *cache.Cache[question, *reference] // nil: answered by value
 	mu       sync.Mutex
 	flights  map[question]*flight
@@ -64,9 +66,9 @@ type flight struct {
 	err  error
 }
 
-func newFanout(url string, hc *http.Client, wait time.Duration, datasets Datasets) *fanout {
+func newFanout(url string, hc *http.Client, wait time.Duration, room int, datasets Datasets, b *breakers) *fanout {
 	return &fanout{
-		url: strings.TrimRight(url, "/") + gatewayapi.PathData, hc: hc, wait: wait, datasets: datasets,
+		url: strings.TrimRight(url, "/") + gatewayapi.PathData, hc: hc, wait: wait, datasets: datasets, doors: &doors{room: room}, breakers: b,
 		known: cache.New[question, *reference](maxReferences), flights: map[question]*flight{},
 	}
 }
@@ -75,13 +77,13 @@ func newFanout(url string, hc *http.Client, wait time.Duration, datasets Dataset
 // answer by value can't be shared, so then each asks for itself.
 func (f *fanout) ask(ctx context.Context, q question, req *gatewayapi.DataRequest) (*reference, *value, error) {
 	if len(q.path)+len(q.query) > maxCachedPath {
-		return f.post(ctx, q, req)
+		return f.post(ctx, ctx, q, req)
 	}
 	if ref, ok := f.known.Get(q); ok {
 		if ref != nil {
 			return ref, nil, nil
 		}
-		return f.post(ctx, q, req)
+		return f.post(ctx, ctx, q, req)
 	}
 	f.mu.Lock()
 	fl, waiting := f.flights[q]
@@ -91,17 +93,25 @@ func (f *fanout) ask(ctx context.Context, q question, req *gatewayapi.DataReques
 	}
 	f.mu.Unlock()
 	if waiting {
+		leave, err := f.doors.cold(q.pc)
+		if err != nil {
+			return nil, nil, err
+		}
 		select {
 		case <-fl.done:
 		case <-ctx.Done():
-			return nil, nil, problem.Wrap(problem.Unavailable, ctx.Err(), "the request was given up")
+			err = problem.Wrap(problem.Unavailable, ctx.Err(), "the request was given up")
 		}
-		if fl.err != nil || fl.ref != nil {
+		leave()
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case fl.err != nil || fl.ref != nil:
 			return fl.ref, nil, fl.err
 		}
-		return f.post(ctx, q, req)
+		return f.post(ctx, ctx, q, req)
 	}
-	ref, val, err := f.post(ctx, q, req)
+	ref, val, err := f.post(ctx, context.WithoutCancel(ctx), q, req) // others share it: the caller's going must not end it
 	if err == nil {
 		f.known.Put(q, ref, time.Now().Add(referenceTTL))
 	}
@@ -116,9 +126,9 @@ func (f *fanout) ask(ctx context.Context, q question, req *gatewayapi.DataReques
 // forget drops what is known: the object is not what the reference says.
 func (f *fanout) forget(q question) { f.known.Drop(q) }
 
-// post asks. The caller's going does not end the wait for the header, which others may share, but it ends a body.
-func (f *fanout) post(ctx context.Context, q question, req *gatewayapi.DataRequest) (_ *reference, _ *value, err error) {
-	detached, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+// post asks the data server, while life lasts. Once an answer by value has begun it ends with ctx, the caller.
+func (f *fanout) post(ctx, life context.Context, q question, req *gatewayapi.DataRequest) (_ *reference, _ *value, err error) {
+	asking, cancel := context.WithCancelCause(life)
 	timer := time.AfterFunc(f.wait, func() { cancel(errWait) })
 	defer func() {
 		timer.Stop()
@@ -126,36 +136,17 @@ func (f *fanout) post(ctx context.Context, q question, req *gatewayapi.DataReque
 			cancel(nil)
 		}
 	}()
-	rec, err := f.datasets.Get(detached, q.pc, gatewayapi.KindDataset, q.dataset)
+	ask, err := f.request(asking, q, req)
 	if err != nil {
-		if problem.Is(err, problem.NotFound) {
-			return nil, nil, errNotServed()
-		}
 		return nil, nil, err
 	}
-	ask := *req
-	if err := json.Unmarshal(rec.Doc, &ask.Dataset); err != nil {
-		return nil, nil, problem.Wrap(problem.Internal, err, "the dataset's record is broken")
-	}
-	if ask.Dataset.Withdrawn {
-		return nil, nil, errNotServed()
-	}
-	body, err := json.Marshal(&ask)
+	res, err := f.send(asking, life, ask)
 	if err != nil {
-		return nil, nil, problem.Wrap(problem.Internal, err, "encoding the data request")
-	}
-	post, err := http.NewRequestWithContext(detached, http.MethodPost, f.url, bytes.NewReader(body))
-	if err != nil {
-		return nil, nil, problem.Wrap(problem.Internal, err, "making the data request")
-	}
-	post.Header.Set("Content-Type", "application/json")
-	res, err := f.hc.Do(post)
-	if err != nil {
-		return nil, nil, serverFailure(detached, err)
+		return nil, nil, err
 	}
 	if !timer.Stop() {
 		_ = res.Body.Close() // given up
-		return nil, nil, serverFailure(detached, errWait)
+		return nil, nil, serverFailure(asking, errWait)
 	}
 	if res.StatusCode == http.StatusOK && isReference(res.Header) {
 		timer.Reset(f.wait)
@@ -172,6 +163,88 @@ func (f *fanout) post(ctx context.Context, q question, req *gatewayapi.DataReque
 	}
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	return nil, &value{Response: res, cancel: func() { stop(); cancel(nil) }}, nil
+}
+
+// request completes what is asked with the dataset's record.
+func (f *fanout) request(ctx context.Context, q question, req *gatewayapi.DataRequest) (*gatewayapi.DataRequest, error) {
+	rec, err := f.datasets.Get(ctx, q.pc, gatewayapi.KindDataset, q.dataset)
+	if err != nil {
+		if problem.Is(err, problem.NotFound) {
+			return nil, errNotServed()
+		}
+		return nil, err
+	}
+	ask := *req
+	if err := json.Unmarshal(rec.Doc, &ask.Dataset); err != nil {
+		return nil, problem.Wrap(problem.Internal, err, "the dataset's record is broken")
+	}
+	if ask.Dataset.Withdrawn {
+		return nil, errNotServed()
+	}
+	return &ask, nil
+}
+
+// send sends a question and returns the answer's header, whatever it says. asking bounds both; life is the caller's, by which a
+// failure is told from a caller that has gone.
+func (f *fanout) send(asking, life context.Context, ask *gatewayapi.DataRequest) (res *http.Response, err error) {
+	body, err := json.Marshal(ask)
+	if err != nil {
+		return nil, problem.Wrap(problem.Internal, err, "encoding the data request")
+	}
+	post, err := http.NewRequestWithContext(asking, http.MethodPost, f.url, bytes.NewReader(body))
+	if err != nil {
+		return nil, problem.Wrap(problem.Internal, err, "making the data request")
+	}
+	post.Header.Set("Content-Type", "application/json")
+	done, err := f.breakers.allow(back{dataServer, ask.ParticipantContextID, ask.Dataset.Bucket})
+	if err != nil {
+		return nil, err
+	}
+	turn, err := f.doors.enter(asking, ask.ParticipantContextID)
+	if err != nil {
+		done(life, errNotAsked)
+		return nil, err
+	}
+	res, err = f.hc.Do(post)
+	if err != nil {
+		err = serverFailure(asking, err)
+		done(life, err)
+		if life.Err() != nil { // somebody else has to find out
+			turn.leave(errNotAsked)
+		} else {
+			turn.leave(err)
+		}
+		return nil, err
+	}
+	failed := failing(res)
+	done(life, failed)
+	if fromFunction(res.Header) {
+		failed = nil // it runs, and says so of what is behind it
+	}
+	turn.leave(failed)
+	return res, nil
+}
+
+// failing tells whether an answer says that the data server, or what is behind it, can't answer anyone.
+func failing(res *http.Response) error {
+	switch res.StatusCode {
+	case http.StatusBadGateway:
+		return problem.New(problem.Upstream, "the provider's data server can't be reached")
+	case http.StatusServiceUnavailable:
+		e := problem.New(problem.Unavailable, "the provider's data server can't answer now")
+		e.RetryAfter = time.Second
+		return e
+	case http.StatusGatewayTimeout:
+		return problem.New(problem.Timeout, "the provider's data server did not answer in time")
+	}
+	return nil
+}
+
+// fromFunction tells a refusal of a function itself from one of what stands before it, as an activator or a proxy: functions refuse
+// by problem documents.
+func fromFunction(h http.Header) bool {
+	t, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(t), problem.ContentType)
 }
 
 func readReference(res *http.Response) (*reference, error) {

@@ -69,7 +69,7 @@ func (s *Server) serveReference(ctx context.Context, w http.ResponseWriter, r *h
 		h.Set("Content-Range", "bytes */"+strconv.FormatInt(ref.Size, 10))
 		return outcome{}, errRange
 	}
-	body, err := s.open(ctx, t, ref, r.Method, part)
+	body, err := s.openSpared(ctx, t, ref, r.Method, part)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -136,6 +136,37 @@ func (s *Server) open(ctx context.Context, t *tenant.Tenant, ref *reference, met
 	return &storeBody{ReadCloser: body, store: store}, nil
 }
 
+// openSpared is open within the time that an object store has to begin, and unless the store fails all the time.
+func (s *Server) openSpared(ctx context.Context, t *tenant.Tenant, ref *reference, method string, part span) (io.ReadCloser, error) {
+	done, err := s.breakers.allow(back{objectStore, t.ParticipantContextID, ref.Bucket})
+	if err != nil {
+		return nil, err
+	}
+	opening, cancel := context.WithCancelCause(ctx) // the body's too: it ends with it
+	late := time.AfterFunc(s.cfg.Wait, func() { cancel(errWait) })
+	body, err := s.open(opening, t, ref, method, part)
+	if !late.Stop() && err == nil {
+		if body != nil {
+			_ = body.Close() // given up
+		}
+		err = errWait
+	}
+	if err != nil && errors.Is(context.Cause(opening), errWait) {
+		err = problem.Wrap(problem.Timeout, err, "the provider's object store did not answer in time")
+	}
+	if err != nil || body == nil {
+		cancel(nil)
+	} else {
+		context.AfterFunc(ctx, func() { cancel(nil) })
+	}
+	var failed error
+	if err != nil && !errors.Is(err, errOtherVersion) && !problem.Is(err, problem.Upstream) { // these say nothing of the store
+		failed = err
+	}
+	done(ctx, failed)
+	return body, err
+}
+
 // storeBody lets go of the bucket with the object.
 type storeBody struct {
 	io.ReadCloser
@@ -151,7 +182,7 @@ func (b *storeBody) Close() error {
 func storeFailure(err error) error {
 	switch problem.KindOf(err) {
 	case problem.Stale, problem.NotFound:
-		e := problem.Wrap(problem.Unavailable, err, "the provider is replacing the data by another version")
+		e := problem.Wrap(problem.Unavailable, errors.Join(errOtherVersion, err), "the provider is replacing the data by another version")
 		e.RetryAfter = time.Second
 		return e
 	case problem.Invalid:
@@ -179,6 +210,8 @@ func (s *Server) send(ctx context.Context, w http.ResponseWriter, st *stream, l 
 		}
 	}
 	w.WriteHeader(code)
+	give := time.AfterFunc(2*s.cfg.Stall, st.cancel) // the store has as long to give a chunk as the client has to take it
+	defer give.Stop()
 	var sent int64
 	for sent < n {
 		size := min(n-sent, chunk)
@@ -188,6 +221,7 @@ func (s *Server) send(ctx context.Context, w http.ResponseWriter, st *stream, l 
 		if !st.extend(s.cfg.Stall) {
 			return sent, errCut
 		}
+		give.Reset(2 * s.cfg.Stall)
 		m, err := io.CopyN(w, src, size)
 		sent += m
 		s.Metrics.Bytes(st.access.ParticipantContextID, m)
@@ -220,8 +254,9 @@ func (s *Server) sendSmall(ctx context.Context, w http.ResponseWriter, st *strea
 }
 
 var (
-	errCut   = errors.New("cut")
-	errRange = errors.New("no byte of the range is there")
+	errCut          = errors.New("cut")
+	errRange        = errors.New("no byte of the range is there")
+	errOtherVersion = errors.New("the object is not the one that was named")
 )
 
 // isReference tells whether an answer is by reference.

@@ -49,6 +49,8 @@ func (s *Server) TenantsChanged() {
 	}
 	s.admission.forget(gone)
 	s.pushes.forget(gone)
+	s.fanout.doors.forget(gone)
+	s.breakers.forget(gone)
 }
 
 func (s *Server) cut(list []*stream, why string) {
@@ -94,8 +96,11 @@ func ended(a *token.Access) bool {
 	return !renewable && time.Now().After(a.Expiry)
 }
 
-// housekeeping lets go of buckets that nobody uses.
-func (s *Server) housekeeping() { s.stores.closeIdle() }
+// housekeeping lets go of buckets and breakers that nobody uses.
+func (s *Server) housekeeping() {
+	s.stores.closeIdle()
+	s.breakers.forget(func(string) bool { return false })
+}
 
 func refOf(a *token.Access) flowstore.ServedRef {
 	return flowstore.ServedRef{ParticipantContextID: a.ParticipantContextID, DataFlowID: a.DataFlowID, DatasetID: a.DatasetID}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/textproto"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -25,7 +23,9 @@ import (
 type Config struct {
 	DataServerURL string
 	Limits        tenant.Limits // of tenants that set none; 0 = no limit
-	Wait          time.Duration // for a data server's answer to begin, a cold start included
+	Wait          time.Duration // for a data server's answer to begin, a cold start included, and for an object store's
+	Waiting       int           // requests of a tenant that wait for a cold start at once
+	Pause         time.Duration // in which a data server or an object store that has failed again and again is not asked
 	Stall         time.Duration // a client must take a chunk of an answer within, a data server give something
 }
 
@@ -48,6 +48,7 @@ type Metrics interface {
 	StreamOpened(pc string)
 	StreamClosed(pc string)
 	StreamCut(pc string)
+	Broken(pc, part string) // a part of the provider's has failed so often that it is spared
 }
 
 // Deps is what the server works with.
@@ -76,6 +77,7 @@ type Server struct {
 	pushes    *admission
 	receiver  *ingest.Receiver
 	fanout    *fanout
+	breakers  *breakers
 	stores    *stores
 }
 
@@ -84,9 +86,10 @@ func New(cfg Config, d Deps) *Server {
 	s := &Server{
 		Deps: d, cfg: cfg, log: d.Log.With().Str("listener", "public").Logger(),
 		live: &liveReader{source: d.Flows}, streams: &streams{}, admission: newAdmission(cfg.Limits), pushes: newAdmission(cfg.Limits),
-		fanout: newFanout(cfg.DataServerURL, d.DataServer, cfg.Wait, d.Datasets),
 		stores: &stores{open: d.OpenBucket},
 	}
+	s.breakers = &breakers{pause: cfg.Pause, metrics: d.Metrics, log: s.log}
+	s.fanout = newFanout(cfg.DataServerURL, d.DataServer, cfg.Wait, cfg.Waiting, d.Datasets, s.breakers)
 	s.receiver = &ingest.Receiver{Records: d.Records, Outbox: d.Outbox, Open: s.openSink, Log: s.log}
 	return s
 }
@@ -211,14 +214,16 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, a *token.Access) 
 
 func (s *Server) serve(ctx context.Context, w http.ResponseWriter, r *http.Request, st *stream, l *lane, t *tenant.Tenant, live *flowstore.Served) (outcome, error) {
 	a := st.access
-	path := strings.TrimPrefix(r.URL.Path, "/data/"+a.DataFlowID)
+	path, query, err := asked(r, a.DataFlowID)
+	if err != nil {
+		return outcome{}, err
+	}
 	q := question{
-		pc: a.ParticipantContextID, flow: a.DataFlowID, dataset: a.DatasetID, revision: live.DatasetRevision,
-		path: path, query: r.URL.RawQuery,
+		pc: a.ParticipantContextID, flow: a.DataFlowID, dataset: a.DatasetID, revision: live.DatasetRevision, path: path, query: query,
 	}
 	ref, val, err := s.fanout.ask(ctx, q, &gatewayapi.DataRequest{
 		ParticipantContextID: a.ParticipantContextID, DataFlowID: a.DataFlowID, AgreementID: a.AgreementID,
-		CounterPartyID: a.CounterPartyID, Profile: live.Profile, Method: r.Method, Path: path, Query: r.URL.RawQuery,
+		CounterPartyID: a.CounterPartyID, Profile: live.Profile, Method: r.Method, Path: path, Query: query,
 		Header: passed(r.Header),
 	})
 	switch {
@@ -255,17 +260,6 @@ func may(a *token.Access, live *flowstore.Served, good func(tokenID string) bool
 		return errNotServed()
 	}
 	return nil
-}
-
-// passed are the request's fields that a data server may see: what it needs to answer ranges, conditions and preferences.
-func passed(h http.Header) map[string][]string {
-	out := map[string][]string{}
-	for name, vals := range h {
-		if name == "Range" || strings.HasPrefix(name, "If-") || name == "Accept" || strings.HasPrefix(name, "Accept-") {
-			out[textproto.CanonicalMIMEHeaderKey(name)] = vals
-		}
-	}
-	return out
 }
 
 // refuse writes an error that came before any byte of data, and returns its status.

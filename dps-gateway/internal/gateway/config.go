@@ -42,6 +42,8 @@ type Config struct {
 	DIDPlainHTTP   bool          `env:"DID_PLAIN_HTTP" envDefault:"false"`      // DID documents by http: for development
 	DecisionWait   time.Duration `env:"DECISION_WAIT" envDefault:"10s"`         // how long a provider's start waits for a decision
 	DataWait       time.Duration `env:"DATA_WAIT" envDefault:"30s"`             // how long a data request waits for a data server, cold start included
+	DataWaiting    int           `env:"DATA_WAITING" envDefault:"128"`          // requests of a tenant that wait for a data server to start at once
+	DataPause      time.Duration `env:"DATA_PAUSE" envDefault:"5s"`             // in which a data server or object store that failed five times in a row is not asked
 	StallTime      time.Duration `env:"STALL_TIME" envDefault:"1m"`             // in which a client must take the next mebibyte
 	EventWait      time.Duration `env:"EVENT_WAIT" envDefault:"75s"`            // for the broker's answer; above its subscribers' timeout
 	Retention      time.Duration `env:"RETENTION" envDefault:"168h"`            // of data flows and deliveries that have ended
@@ -90,6 +92,7 @@ func (c *Config) Validate() error {
 		{"RENEW_BEFORE", c.RenewBefore},
 		{"DECISION_WAIT", c.DecisionWait},
 		{"DATA_WAIT", c.DataWait},
+		{"DATA_PAUSE", c.DataPause},
 		{"STALL_TIME", c.StallTime},
 		{"EVENT_WAIT", c.EventWait},
 		{"RETENTION", c.Retention},
@@ -101,6 +104,9 @@ func (c *Config) Validate() error {
 	}
 	if c.DrainTime < 0 {
 		fault("DRAIN_TIME", "%v is out of range: 0s or more is expected", c.DrainTime)
+	}
+	if c.DataWaiting <= 0 {
+		fault("DATA_WAITING", "%d is out of range: 1 or more is expected", c.DataWaiting)
 	}
 	for _, v := range []setting[int64]{
 		{"TENANT_CONCURRENT_STREAMS", int64(c.MaxStreams)},

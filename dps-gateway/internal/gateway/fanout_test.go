@@ -145,6 +145,7 @@ func TestAFailureSaysWhichSideFailed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.server.answers(c.answer)
+			r := w.start(func(c *gateway.Config) { c.DataWait = 300 * time.Millisecond }) // one that has seen no failure yet
 			g := g
 			g.path += "?case=" + strings.ReplaceAll(name, " ", "-") // asked anew each time
 			a := r.get(g)

@@ -162,7 +162,7 @@ func (g *Gateway) assemble(f files) {
 		}, log)
 	m.LeftOver(func() int { return len(g.registrar.Left()) })
 	g.data = data.New(data.Config{
-		DataServerURL: cfg.DataServerURL, Wait: cfg.DataWait, Stall: cfg.StallTime,
+		DataServerURL: cfg.DataServerURL, Wait: cfg.DataWait, Waiting: cfg.DataWaiting, Pause: cfg.DataPause, Stall: cfg.StallTime,
 		Limits: tenant.Limits{ConcurrentStreams: cfg.MaxStreams, RequestsPerSecond: cfg.MaxRequestsPerSecond, BytesPerSecond: cfg.MaxBytesPerSecond},
 	}, data.Deps{
 		Tokens: issuer, Flows: g.store, Datasets: recs, Records: recs, Outbox: writer, Tenants: g.tenants, DataServer: g.clients.functions,

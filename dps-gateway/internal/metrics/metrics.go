@@ -37,6 +37,7 @@ type Metrics struct {
 	ingestBytes  *prometheus.CounterVec
 	open         *prometheus.GaugeVec
 	cut          *prometheus.CounterVec
+	broken       *prometheus.CounterVec
 }
 
 var (
@@ -69,6 +70,7 @@ func New() *Metrics {
 		ingestBytes:  counter("ingest_bytes_total", "Bytes of data that were pushed to a tenant.", pcLabel),
 		open:         prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tidegate_data_streams", Help: "Data requests and pushes under way."}, []string{pcLabel}),
 		cut:          counter("data_streams_cut_total", "Streams that were cut because they might not go on.", pcLabel),
+		broken:       counter("data_parts_broken_total", "Times that a data server or an object store was spared since it failed again and again.", pcLabel, "part"),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "tidegate_build_info", Help: "1, with the version as label.", ConstLabels: prometheus.Labels{"version": version.Version},
@@ -76,7 +78,7 @@ func New() *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		m.signals, m.signalTime, m.transitions, m.sends, m.sendAge, m.parked, m.pending,
-		m.dataRequests, m.dataTime, m.dataBytes, m.ingestBytes, m.open, m.cut, build,
+		m.dataRequests, m.dataTime, m.dataBytes, m.ingestBytes, m.open, m.cut, m.broken, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -157,3 +159,6 @@ func (m *Metrics) StreamClosed(pc string) { m.open.WithLabelValues(pc).Dec() }
 
 // StreamCut counts a stream that was cut.
 func (m *Metrics) StreamCut(pc string) { m.cut.WithLabelValues(pc).Inc() }
+
+// Broken counts a data server or an object store that is spared.
+func (m *Metrics) Broken(pc, part string) { m.broken.WithLabelValues(pc, part).Inc() }
