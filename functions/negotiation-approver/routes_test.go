@@ -18,6 +18,7 @@ import (
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/functions/internal/eventtest"
 	"github.com/tidegate/tidegate/functions/internal/gatewaytest"
+	"github.com/tidegate/tidegate/shared/eventsig"
 	"github.com/tidegate/tidegate/shared/function"
 	"github.com/tidegate/tidegate/shared/function/functiontest"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
@@ -107,6 +108,7 @@ func (e *exchange) told(t *testing.T, events []event.Event) {
 		eventtest.Check(t, &ev)
 		ev.SetTime(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC))
 		ev.SetExtension(catalogue.ExtTraceParent, nil)
+		ev.SetExtension(eventsig.Extension, nil)
 		b, err := json.Marshal(ev)
 		if err != nil {
 			t.Fatal(err)

@@ -91,9 +91,10 @@ func newTransport(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 	}
 }
 
-// HandleEvents serves POST / with the handler. Every caller must present the internal token.
+// HandleEvents serves POST / with the handler. A caller must present the internal token, or deliver what is signed with it
+// (package eventsig): a Knative Broker passes no token on. Only the ticks of schedules, which say nothing, need neither.
 func (s *Service) HandleEvents(h Handler) {
-	s.Handle("POST /{$}", &receiver{service: s, handler: h})
+	s.HandleOpen("POST /{$}", &receiver{service: s, handler: h})
 }
 
 // Handle serves a further route, e.g. "POST /decide", behind the internal token.
@@ -129,12 +130,20 @@ func (s *Service) health(w http.ResponseWriter, _ *http.Request) {
 // authenticated lets pass who presents the internal token.
 func (s *Service) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, ok := auth.Bearer(r.Header)
-		if !ok || !s.secret.Check(token) {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="`+strings.ReplaceAll(s.name, `"`, "")+`"`)
-			problem.Write(w, &s.log, http.StatusUnauthorized, problem.New(problem.Unauthenticated, "the bearer token of the deployment is expected"))
+		if !s.presentsToken(r) {
+			s.unauthenticated(w, problem.New(problem.Unauthenticated, "the bearer token of the deployment is expected"))
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func (s *Service) presentsToken(r *http.Request) bool {
+	token, ok := auth.Bearer(r.Header)
+	return ok && s.secret.Check(token)
+}
+
+func (s *Service) unauthenticated(w http.ResponseWriter, err error) {
+	w.Header().Set("WWW-Authenticate", `Bearer realm="`+strings.ReplaceAll(s.name, `"`, "")+`"`)
+	problem.Write(w, &s.log, http.StatusUnauthorized, err)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/shared/eventsig"
 	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/telemetry"
 )
@@ -27,7 +28,23 @@ type receiver struct {
 
 func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := rc.service
+	token := s.presentsToken(r)
+	if !token && r.Header.Get("Authorization") != "" {
+		s.unauthenticated(w, problem.New(problem.Unauthenticated, "another bearer token is expected"))
+		return
+	}
 	d, code, err := receive(w, r, s.cfg.MaxEventBytes)
+	if err != nil && !token {
+		s.unauthenticated(w, problem.New(problem.Unauthenticated, "the bearer token of the deployment, or a signed CloudEvent, is expected"))
+		return
+	}
+	if err == nil && !token {
+		if err = s.authentic(d); problem.Is(err, problem.Unauthenticated) {
+			s.unauthenticated(w, err)
+			return
+		}
+		code = problem.Status(err)
+	}
 	if err != nil {
 		s.log.Warn().Err(err).Int("status", code).Str("outcome", "refused").Msg("delivery refused")
 		problem.Write(w, &s.log, code, err)
@@ -56,6 +73,24 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = control.Flush()
 	_ = control.SetWriteDeadline(time.Time{}) // the next request on the connection has its own time
+}
+
+// tick is the type of the events of schedules. They name no tenant and carry no data that anybody reads.
+const tick = "dev.knative.sources.ping"
+
+// authentic checks the signature of each event of a delivery that came without the token. What is signed with a secret that is not
+// known here is refused as Unavailable, so that it comes again: a rotated secret reaches some processes later than others.
+func (s *Service) authentic(d *delivery) error {
+	for i := range d.events {
+		switch e := &d.events[i]; {
+		case e.Type() == tick || eventsig.Check(s.secret, e):
+		case eventsig.Signed(e):
+			return problem.New(problem.Unavailable, "the signature of the event %q does not hold under any secret that is known here", e.ID())
+		default:
+			return problem.New(problem.Unauthenticated, "the bearer token of the deployment, or a signed event, is expected")
+		}
+	}
+	return nil
 }
 
 // handleBatch handles a batch in order. One bad event does not keep the others from being handled, and a passing failure of

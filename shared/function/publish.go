@@ -17,6 +17,7 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"github.com/cloudevents/sdk-go/v2/types"
 
+	"github.com/tidegate/tidegate/shared/eventsig"
 	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/telemetry"
 )
@@ -26,7 +27,7 @@ const (
 	extTraceParent        = "traceparent"
 	extTraceState         = "tracestate"
 
-	attemptTimeout = 10 * time.Second // of one try to hand an event to the broker
+	attemptTimeout = 30 * time.Second // of one try to hand an event to the broker: an in-memory one answers after its subscribers have, cold starts included
 	firstPause     = 100 * time.Millisecond
 	longestPause   = 5 * time.Second
 	maxAnswer      = 64 << 10 // of an answer that explains a refusal
@@ -95,7 +96,7 @@ func (s *Service) send(ctx context.Context, e *event.Event) (again bool, after t
 }
 
 // prepare returns a copy of an event to send: with the participant context of the event that caused it and the trace of the
-// context, if it has none of its own, and with the extensions of K_CE_OVERRIDES.
+// context, if it has none of its own, with the extensions of K_CE_OVERRIDES, and signed.
 func (s *Service) prepare(ctx context.Context, e *event.Event) (*event.Event, error) {
 	out := e.Clone()
 	if _, has := out.Extensions()[extParticipantContext]; !has {
@@ -117,6 +118,7 @@ func (s *Service) prepare(ctx context.Context, e *event.Event) (*event.Event, er
 	if err := out.Validate(); err != nil {
 		return nil, problem.New(problem.Invalid, "event %q to send: %w", e.Type(), err)
 	}
+	eventsig.Sign(s.secret, &out)
 	return &out, nil
 }
 

@@ -150,7 +150,7 @@ func (g *Gateway) assemble(f files) {
 	transfers := func(t *tenant.Tenant) (outbox.Transfers, error) { return g.clients.of(t) }
 	g.relay = outbox.NewRelay(g.rdb, bell, outbox.Config{
 		Senders: map[outbox.Lane]outbox.Sender{
-			outbox.LaneEvent:     outbox.NewEventSender(cfg.Sink, g.clients.functions, cfg.EventWait),
+			outbox.LaneEvent:     outbox.NewEventSender(f.internal, cfg.Sink, g.clients.functions, cfg.EventWait),
 			outbox.LaneCallback:  outbox.NewCallbackSender(g.tenants, transfers, f.signer, cfg.PublicURL, g.clients.outside),
 			outbox.LaneTerminate: outbox.NewTerminateSender(g.tenants, transfers),
 		},

@@ -9,10 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloudevents/sdk-go/v2/event"
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+
 	"github.com/tidegate/tidegate/dps-gateway/internal/internalapi"
 	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/eventsig"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 )
@@ -187,6 +191,52 @@ func TestAVerdictIsForADecisionInReview(t *testing.T) {
 	}
 	if err := r.api.GiveVerdict(ctx, "provider", "unknown", yes); !problem.Is(err, problem.NotFound) {
 		t.Errorf("an unknown decision: %v", err)
+	}
+}
+
+// A Knative Broker delivers dead letters without the token: their signature serves, and only for them.
+func TestASignedDeadLetterNeedsNoToken(t *testing.T) {
+	w := newWorld(t)
+	r := w.start(nil)
+	send := func(edit func(*event.Event)) int {
+		e := event.New()
+		e.SetID("1")
+		e.SetSource("/test")
+		e.SetType(catalogue.ObjectCreated)
+		e.SetExtension(catalogue.ExtParticipantContextID, "provider")
+		if err := e.SetData("application/json", json.RawMessage(`{"bucket": "files"}`)); err != nil {
+			t.Fatal(err)
+		}
+		eventsig.Sign(w.secret, &e)
+		e.SetExtension("knativeerrorcode", "422")
+		edit(&e)
+		req, err := cehttp.NewHTTPRequestFromEvent(t.Context(), r.internalRequest(http.MethodPost, "/v1/parked", "").URL.String(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.do(req).code
+	}
+	for _, tt := range []struct {
+		what string
+		edit func(*event.Event)
+		want int
+	}{
+		{"of another tenant", func(e *event.Event) { e.SetExtension(catalogue.ExtParticipantContextID, "other") }, 503},
+		{"without a signature", func(e *event.Event) { e.SetExtension(eventsig.Extension, nil) }, 401},
+		{"as it was signed", func(*event.Event) {}, 204},
+	} {
+		if got := send(tt.edit); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.what, got, tt.want)
+		}
+	}
+	n := 0
+	for _, pc := range []string{"provider", "other", keys.NoTenant} {
+		for range r.api.Parked(t.Context(), pc) {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d events are parked, want the one", n)
 	}
 }
 

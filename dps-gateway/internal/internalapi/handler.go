@@ -66,6 +66,12 @@ type Deps struct {
 	Log           zerolog.Logger
 }
 
+// errStranger is the one answer to all who are not of the deployment.
+var errStranger = problem.New(problem.Unauthenticated, "the internal bearer secret is expected")
+
+// pathDeadLetter is where the broker's dead letters go.
+const pathDeadLetter = "/v1/parked"
+
 // Route is one operation of the API, as openapi/internal.yaml has it.
 type Route struct {
 	Method, Path string
@@ -77,7 +83,7 @@ func Routes() []Route {
 	const pc = "/v1/participants/{pc}"
 	routes := []Route{
 		{http.MethodGet, "/v1/tenants", (*handler).tenants},
-		{http.MethodPost, "/v1/parked", (*handler).deadLetter},
+		{http.MethodPost, pathDeadLetter, (*handler).deadLetter},
 		{http.MethodGet, pc + "/dataflows", (*handler).listFlows},
 		{http.MethodGet, pc + "/dataflows/{id}", (*handler).getFlow},
 		{http.MethodGet, pc + "/dataflows/{id}/address", (*handler).getAddress},
@@ -125,9 +131,13 @@ func New(d Deps) http.Handler {
 		h.fail(w, r, http.StatusNotFound, problem.New(problem.NotFound, "there is no such operation"))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if t, ok := auth.Bearer(r.Header); !ok || !d.Secret.Check(t) {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="tidegate"`)
-			h.fail(w, r, http.StatusUnauthorized, problem.New(problem.Unauthenticated, "the internal bearer secret is expected"))
+		t, bearer := auth.Bearer(r.Header)
+		if !bearer && r.Method == http.MethodPost && r.URL.Path == pathDeadLetter {
+			mux.ServeHTTP(w, r) // the event itself must be authentic: a Knative Broker passes no token on
+			return
+		}
+		if !bearer || !d.Secret.Check(t) {
+			h.fail(w, r, http.StatusUnauthorized, errStranger)
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -151,13 +161,16 @@ func (h *handler) tenantOf(route Route, r *http.Request) error {
 
 // status maps an error to an answer: to the broker, which delivers dead letters, by the broker's rules.
 func (h *handler) status(route Route, err error) int {
-	if route.Path == "/v1/parked" {
+	if route.Path == pathDeadLetter && !problem.Is(err, problem.Unauthenticated) {
 		return problem.EventStatus(err)
 	}
 	return problem.Status(err)
 }
 
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, code int, err error) {
+	if code == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="tidegate"`)
+	}
 	log := h.Log.With().Str("listener", "internal").Str("method", r.Method).Str("participant_context", r.PathValue("pc")).Logger()
 	problem.Write(w, &log, code, err)
 }

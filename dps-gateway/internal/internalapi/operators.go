@@ -14,6 +14,8 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
 	"github.com/tidegate/tidegate/eventing/catalogue"
+	"github.com/tidegate/tidegate/shared/auth"
+	"github.com/tidegate/tidegate/shared/eventsig"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 )
@@ -87,12 +89,22 @@ func (h *handler) deleteParked(w http.ResponseWriter, r *http.Request) error {
 // force is parked for the operator: it is never lost.
 func (h *handler) deadLetter(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxEvent)
+	_, bearer := auth.Bearer(r.Header) // a wrong one has not come this far
 	e, err := cehttp.NewEventFromHTTPRequest(r)
+	if err != nil && !bearer {
+		return errStranger
+	}
 	if err != nil {
 		return problem.Wrap(problem.Invalid, err, "the request is no CloudEvent of at most %d bytes", maxEvent)
 	}
 	if err := e.Validate(); err != nil {
 		return problem.Wrap(problem.Invalid, err, "the CloudEvent is not valid")
+	}
+	if !bearer && !eventsig.Check(h.Secret, e) {
+		if eventsig.Signed(e) {
+			return problem.New(problem.Unavailable, "the signature of the event does not hold under any secret that is known here")
+		}
+		return errStranger
 	}
 	pc, _ := e.Extensions()[catalogue.ExtParticipantContextID].(string)
 	if _, ok := h.Tenants.Get(pc); !ok {

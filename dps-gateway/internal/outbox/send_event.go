@@ -8,6 +8,8 @@ import (
 
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
+	"github.com/tidegate/tidegate/shared/auth"
+	"github.com/tidegate/tidegate/shared/eventsig"
 	"github.com/tidegate/tidegate/shared/problem"
 )
 
@@ -16,15 +18,16 @@ const maxAnswer = 64 << 10
 
 // EventSender POSTs events to the broker (CloudEvents HTTP binding, binary mode).
 type EventSender struct {
+	secret  *auth.SharedSecret
 	sink    string
 	hc      *http.Client
 	timeout time.Duration
 }
 
-// NewEventSender returns a sender. sink is the broker's URL (K_SINK); hc authenticates the calls and must not bound their
+// NewEventSender returns a sender. secret signs the events, sink is the broker's URL (K_SINK); hc authenticates the calls and must not bound their
 // time itself: an in-memory Knative Broker answers only after all subscribers have, so timeout is generous.
-func NewEventSender(sink string, hc *http.Client, timeout time.Duration) *EventSender {
-	return &EventSender{sink: sink, hc: hc, timeout: timeout}
+func NewEventSender(secret *auth.SharedSecret, sink string, hc *http.Client, timeout time.Duration) *EventSender {
+	return &EventSender{secret: secret, sink: sink, hc: hc, timeout: timeout}
 }
 
 // Send implements Sender.
@@ -35,6 +38,7 @@ func (s *EventSender) Send(ctx context.Context, e *Entry) error {
 	if err != nil {
 		return err
 	}
+	eventsig.Sign(s.secret, ce)
 	req, err := cehttp.NewHTTPRequestFromEvent(ctx, s.sink, *ce)
 	if err != nil {
 		return problem.Wrap(problem.Unprocessable, err, "the event can't be sent")

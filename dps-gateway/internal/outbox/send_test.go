@@ -10,6 +10,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,13 +23,28 @@ import (
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/shared/auth"
 	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/eventsig"
 	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
+func internalSecret(t *testing.T) *auth.SharedSecret {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("outbox-test-internal-token"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := auth.NewSharedSecret(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func TestAnEventIsPostedInBinaryModeWithTheSameIDEachTime(t *testing.T) {
 	var ids []string
+	secret := internalSecret(t)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e, err := cehttp.NewEventFromHTTPRequest(r)
 		if err != nil {
@@ -44,6 +61,9 @@ func TestAnEventIsPostedInBinaryModeWithTheSameIDEachTime(t *testing.T) {
 		if pc, err := catalogue.ParticipantContextID(e); err != nil || pc != "a" {
 			t.Errorf("%q %v", pc, err)
 		}
+		if !eventsig.Check(secret, e) {
+			t.Errorf("not signed: %v", e)
+		}
 		if e.Extensions()[catalogue.ExtPartitionKey] != "a/flow" || e.Subject() != "flow" {
 			t.Errorf("%v", e)
 		}
@@ -52,7 +72,7 @@ func TestAnEventIsPostedInBinaryModeWithTheSameIDEachTime(t *testing.T) {
 	}))
 	defer srv.Close()
 	defer http.DefaultClient.CloseIdleConnections()
-	s := outbox.NewEventSender(srv.URL+"/default/default", http.DefaultClient, time.Second)
+	s := outbox.NewEventSender(internalSecret(t), srv.URL+"/default/default", http.DefaultClient, time.Second)
 	e := entry("a", "flow", 3)
 	e.State, e.Kind = dps.Started, catalogue.DataFlowStarted
 	e.Role, e.Direction, e.Profile = dps.Consumer, dps.Pull, dps.ProfileHTTPPull
@@ -76,7 +96,7 @@ func TestAnswersOfTheBroker(t *testing.T) {
 	}))
 	defer srv.Close()
 	defer http.DefaultClient.CloseIdleConnections()
-	s := outbox.NewEventSender(srv.URL, http.DefaultClient, time.Second)
+	s := outbox.NewEventSender(internalSecret(t), srv.URL, http.DefaultClient, time.Second)
 	for want, codes := range map[string][]int{
 		"":     {200, 202, 204},
 		"park": {400, 413, 422},
