@@ -24,7 +24,8 @@ const (
 	stallTime       = time.Hour        // after which a transfer is given up of which nothing was heard
 	firstRetry      = 2 * time.Second
 	lastRetry       = time.Hour
-	agreementTries  = 3    // failures in a row after which an agreement is taken to be of no use any more
+	versionTries    = 3    // how often a version is asked for when the provider sent another one
+	agreementTries  = 6    // failures in a row, over 2 minutes, after which an agreement is taken to be of no use any more: a provider that starts anew may refuse for a while
 	maxReason       = 1000 // bytes of a reason in a record
 )
 
@@ -112,7 +113,7 @@ func isNew(s gatewayapi.Supply, version string, now time.Time) bool {
 	case version != s.Version:
 		return true
 	}
-	return isDigest(version) && s.Attempts > 0 && s.Attempts < agreementTries && !now.Before(s.NextAttempt)
+	return isDigest(version) && s.Attempts > 0 && s.Attempts < versionTries && !now.Before(s.NextAttempt)
 }
 
 // begin starts on a version of the dataset: with the agreement that there is, or with a negotiation.

@@ -135,7 +135,7 @@ func TestBytesThatAreNewerThanTheCatalog(t *testing.T) {
 		b.conclude()
 		b.deliver()
 	}
-	if n := len(b.plane.Transfers()); n < 2 || n > 1+agreementTries {
+	if n := len(b.plane.Transfers()); n < 2 || n > 1+versionTries {
 		t.Errorf("a catalog that never tells the truth made %d transfers", n-1)
 	}
 }
@@ -187,13 +187,13 @@ func TestAnAgreementThatIsOfNoUseIsReplaced(t *testing.T) {
 	b.tick(0)
 	b.conclude()
 	for range agreementTries {
-		b.tick(time.Minute)
+		b.tick(2 * time.Minute)
 		for _, tp := range b.plane.Transfers() {
 			b.plane.SetTransfer(tp.ID, "TERMINATED", "the agreement has expired")
 		}
 		b.tick(time.Minute)
 	}
-	b.tick(time.Minute)
+	b.tick(3 * time.Minute)
 	if n := len(b.plane.Negotiations()); n != 2 {
 		t.Fatalf("after %d transfers that failed there are %d negotiations, want a second one: %+v", agreementTries, n, b.supply("d1"))
 	}
@@ -361,14 +361,14 @@ func TestTheNegotiationOfAnAgreementThatIsOfNoUseIsNotAdopted(t *testing.T) {
 	b.tick(0)
 	b.conclude()
 	for range agreementTries {
-		b.tick(time.Minute)
+		b.tick(2 * time.Minute)
 		for _, tp := range b.plane.Transfers() {
 			b.plane.SetTransfer(tp.ID, "TERMINATED", "")
 		}
 		b.tick(time.Minute)
 	}
 	b.plane.Refuse("StartNegotiation", problem.New(problem.Unavailable, "down"))
-	b.tick(time.Minute)
+	b.tick(3 * time.Minute)
 	b.plane.Refuse("StartNegotiation", nil)
 	b.tick(time.Minute)
 	if r := b.supply("d1"); r.NegotiationID != "negotiation-2" {
@@ -395,6 +395,25 @@ func TestWhileAStartIsUnderWayNobodyElseStarts(t *testing.T) {
 	if n := len(b.plane.Negotiations()); n != 1 {
 		t.Errorf("%d negotiations were started", n)
 	}
+}
+
+func TestTheGatewayLosesItsStateWhileANegotiationStarts(t *testing.T) {
+	b := newBench(t)
+	b.offer(dataset("d1", "berlin.csv", "one"))
+	b.plane.Fail(func(call string) gatewaytest.Fault {
+		if call == "StartNegotiation" {
+			b.gateway.Forget()
+			b.plane.Fail(func(string) gatewaytest.Fault { return gatewaytest.None })
+		}
+		return gatewaytest.None
+	})
+	b.tick(0)
+	b.tick(time.Minute)
+	if n := len(b.plane.Negotiations()); n != 1 {
+		t.Errorf("%d negotiations were started", n)
+	}
+	b.conclude()
+	b.supplied("d1")
 }
 
 func TestOnlyWhatIsWantedOnAcceptableTermsIsNegotiated(t *testing.T) {

@@ -45,6 +45,9 @@ func (j *job) negotiate(ctx context.Context) (bool, error) {
 	if err == nil {
 		err = j.initiated(ctx, id)
 	}
+	if id != "" && problem.Is(err, problem.Stale) {
+		return false, j.adopt(ctx, id)
+	}
 	if err == nil || problem.Is(err, problem.Stale) {
 		return false, err
 	}
@@ -65,6 +68,26 @@ func (j *job) initiated(ctx context.Context, id string) error {
 		NegotiationID: id, CounterPartyID: j.sub.CounterParty.ID, CounterPartyAddress: j.sub.CounterParty.Address, DatasetID: j.record.DatasetID,
 	}); err != nil {
 		return err
+	}
+	j.record.NegotiationID = id
+	return j.save(ctx)
+}
+
+// adopt notes the id of a negotiation whose claim is not there any more as it was written. Nobody but this invocation knows the
+// id: reading the record again and going on from there would begin a second negotiation where the record is gone, as after the
+// loss of the gateway's Redis.
+func (j *job) adopt(ctx context.Context, id string) error {
+	var now gatewayapi.Supply
+	rev, err := j.gateway.Get(ctx, j.tenant.ParticipantContextID, gatewayapi.KindSupply, j.record.ID, &now)
+	switch {
+	case problem.Is(err, problem.NotFound):
+		j.rev = ""
+	case err != nil:
+		return err
+	case now.State == gatewayapi.SupplyNegotiating && now.NegotiationID == "":
+		j.rev, j.record = rev, now
+	default: // somebody else has gone on with the dataset
+		return nil
 	}
 	j.record.NegotiationID = id
 	return j.save(ctx)

@@ -1,10 +1,11 @@
 // Package rebuild brings back into an empty Redis what can be known without it: data flows from the transfer processes of the
-// tenants' control planes, and the supply records of subscriptions from agreements, the catalog and what lies at the sinks.
+// tenants' control planes, the dataset records of publishers from their assets and buckets, and the supply records of
+// subscriptions from agreements, the catalog and what lies at the sinks.
 //
 // It runs while no gateway does, and writes only what is not there, so it may run again. What it can't bring back it says: data
 // addresses and access tokens are secrets that only the other side had, the outbox and parked work are gone, and so is a
-// person's verdict. Datasets come back by the next sweep of the buckets, and decisions when a start or a resume asks for them; those of
-// flows that are live already by Decisions.
+// person's verdict. Datasets that have changed meanwhile come back by the next sweep of the buckets, and decisions when a start
+// or a resume asks for them; those of flows that are live already by Decisions.
 package rebuild
 
 import (
@@ -29,6 +30,7 @@ import (
 type ControlPlane interface {
 	QueryTransfers(ctx context.Context, q management.Query) iter.Seq2[*management.Transfer, error]
 	QueryAgreements(ctx context.Context, q management.Query) iter.Seq2[*management.Agreement, error]
+	QueryAssets(ctx context.Context, q management.Query) iter.Seq2[*management.Asset, error]
 	QueryNegotiations(ctx context.Context, q management.Query) iter.Seq2[*management.Negotiation, error]
 	Catalog(ctx context.Context, cp tenant.CounterParty, q management.Query) iter.Seq2[*management.Dataset, error]
 	TerminateTransfer(ctx context.Context, id, reason string) error
@@ -89,11 +91,14 @@ type report struct {
 func (r *report) add(what string)              { r.done[what]++ }
 func (r *report) lose(format string, a ...any) { r.lost = append(r.lost, fmt.Sprintf(format, a...)) }
 
-// Run rebuilds flows and supplies of all tenants. One tenant's failure stops no other.
+// Run rebuilds datasets, flows and supplies of all tenants. One tenant's failure stops no other.
 func (r *Rebuilder) Run(ctx context.Context) Outcome {
 	return r.each(ctx, func(ctx context.Context, t *tenant.Tenant, cp ControlPlane, rep *report) error {
 		agreements, err := agreementsOf(ctx, cp)
 		if err != nil {
+			return err
+		}
+		if err := r.datasets(ctx, t, cp, rep); err != nil {
 			return err
 		}
 		if err := r.flows(ctx, t, cp, agreements, rep); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type plane struct {
 	transfers    []*management.Transfer
 	agreements   []*management.Agreement
+	assets       []*management.Asset
 	negotiations []*management.Negotiation
 	catalog      []*management.Dataset
 	down         error
@@ -62,6 +64,10 @@ func (p *plane) QueryAgreements(context.Context, management.Query) iter.Seq2[*ma
 	return each(p, p.agreements)
 }
 
+func (p *plane) QueryAssets(context.Context, management.Query) iter.Seq2[*management.Asset, error] {
+	return each(p, p.assets)
+}
+
 func (p *plane) QueryNegotiations(context.Context, management.Query) iter.Seq2[*management.Negotiation, error] {
 	return each(p, p.negotiations)
 }
@@ -74,6 +80,9 @@ func (p *plane) TerminateTransfer(_ context.Context, id, _ string) error {
 	p.terminated = append(p.terminated, id)
 	return nil
 }
+
+// digestABC is the SHA-256 of "abc".
+const digestABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 // decider answers with a verdict per agreement.
 type decider map[string]gatewayapi.Verdict
@@ -196,7 +205,7 @@ func TestWhatIsWholeIsLeftAlone(t *testing.T) {
 
 func TestSuppliesComeBackWithTheirAgreementAndWithoutASecondDelivery(t *testing.T) {
 	s := newStand(t)
-	const digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" // of "abc"
+	const digest = digestABC
 	if err := os.MkdirAll(filepath.Join(s.inbox, "from"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -233,6 +242,70 @@ func TestSuppliesComeBackWithTheirAgreementAndWithoutASecondDelivery(t *testing.
 	}
 	if v := s.supply(t, "ben", "talks"); v.State != gatewayapi.SupplyNegotiating || v.NegotiationID != "n-talks" || v.Name != "talks" {
 		t.Errorf("%+v", v)
+	}
+}
+
+func TestDatasetsComeBackIfTheirObjectsAreAsTheAssetsSay(t *testing.T) {
+	s := newStand(t)
+	s.Tenants[0].Publish = []tenant.PublishRule{{Name: "all", Bucket: "in"}}
+	store, err := objectstore.Open(t.Context(), s.Tenants[0].Buckets[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = store.Close() }()
+	p := s.planes["anna"]
+	asset := func(id, key string, size int, edit func(a *management.Asset)) {
+		o, err := store.Head(t.Context(), key)
+		if err != nil {
+			if o, err = store.Put(t.Context(), key, "text/plain", strings.NewReader("abc")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a := &management.Asset{
+			ID:                id,
+			Properties:        map[string]any{"sha256": digestABC, "size": strconv.Itoa(size), "contenttype": "text/plain", "modified": o.Modified.UTC().Truncate(time.Millisecond).Format(time.RFC3339Nano)},
+			PrivateProperties: map[string]any{"tidegateOffer": "anna-all", "bucket": "in", "objectKey": key},
+		}
+		edit(a)
+		p.assets = append(p.assets, a)
+	}
+	as := func(*management.Asset) {}
+	asset("same", "same.txt", 3, as)
+	asset("grown", "grown.txt", 2, as)
+	asset("touched", "touched.txt", 3, func(a *management.Asset) { a.Properties["modified"] = "2020-01-01T00:00:00Z" })
+	asset("gone", "gone.txt", 3, func(a *management.Asset) { a.PrivateProperties["objectKey"] = "not-there.txt" })
+	asset("withdrawn", "withdrawn.txt", 3, func(a *management.Asset) { a.PrivateProperties["tidegateOffer"] = "withdrawn" })
+	asset("foreign", "foreign.txt", 3, func(a *management.Asset) { a.PrivateProperties = nil })
+	asset("no-digest", "no-digest.txt", 3, func(a *management.Asset) { delete(a.Properties, "sha256") })
+	asset("no-bucket", "no-bucket.txt", 3, func(a *management.Asset) { a.PrivateProperties["bucket"] = "other" })
+	for range 2 { // again: nothing is written twice
+		if sum := s.Run(t.Context()); sum.Failed != 0 {
+			t.Fatal(s.out.String())
+		}
+	}
+	for _, a := range p.assets {
+		rec, err := s.recs.Get(t.Context(), "anna", gatewayapi.KindDataset, a.ID)
+		if a.ID != "same" {
+			if !problem.Is(err, problem.NotFound) {
+				t.Errorf("%s: %v, want none", a.ID, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var d gatewayapi.Dataset
+		if err := json.Unmarshal(rec.Doc, &d); err != nil {
+			t.Fatal(err)
+		}
+		if d.Bucket != "in" || d.Key != "same.txt" || d.Rule != "all" || d.SHA256 != digestABC || d.Size != 3 || d.StoreETag == "" || d.PublishedAt.IsZero() || d.Terms != "" {
+			t.Errorf("%+v", d)
+		}
+	}
+	for _, want := range []string{"1 datasets brought back", "3 datasets left to the sweep: the object", "1 datasets left to the sweep: their asset", "1 datasets that were there"} {
+		if !strings.Contains(s.out.String(), want) {
+			t.Errorf("no %q in\n%s", want, s.out.String())
+		}
 	}
 }
 

@@ -148,6 +148,14 @@ func (g *Gateway) Put(tb testing.TB, pc string, kind gatewayapi.Kind, id string,
 	g.put(pc+"/"+string(kind)+"/"+id, b)
 }
 
+// Forget loses all records and flows, as a gateway does whose Redis is emptied.
+func (g *Gateway) Forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clear(g.records)
+	clear(g.flows)
+}
+
 func (g *Gateway) put(key string, document json.RawMessage) string {
 	g.serial++
 	rev := `"` + strconv.Itoa(g.serial) + `"`
