@@ -15,6 +15,7 @@ require (
 	github.com/tidegate/tidegate/eventing v0.0.0-00010101000000-000000000000
 	github.com/tidegate/tidegate/shared v0.0.0
 	go.uber.org/goleak v1.3.0
+	golang.org/x/sync v0.24.0
 	golang.org/x/time v0.16.0
 	pgregory.net/rapid v1.3.0
 )

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,7 +18,7 @@ import (
 	"github.com/tidegate/tidegate/shared/management"
 )
 
-// TestRebuildFromAnEmptyRedis empties Redis in the middle of 80 deliveries while the gateway is held, and rebuilds: every file
+// TestRebuildFromAnEmptyRedis empties Redis in the middle of 80 deliveries while the gateway is down, and rebuilds: every file
 // arrives, under the contract that it had, and what had arrived does not come again.
 func TestRebuildFromAnEmptyRedis(t *testing.T) {
 	h := start(t, newLayout(t))
@@ -34,7 +33,11 @@ func TestRebuildFromAnEmptyRedis(t *testing.T) {
 		return ""
 	})
 	gateway := h.process(t, "dps-gateway")
-	signalTo(t, gateway.PID(), syscall.SIGSTOP)
+	release, err := gateway.Hold()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
 	held := time.Now()
 	rdb := redis.NewClient(&redis.Options{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(h.layout.BasePort)), DisableIdentity: true})
 	defer func() { _ = rdb.Close() }()
@@ -61,7 +64,7 @@ func TestRebuildFromAnEmptyRedis(t *testing.T) {
 	if code := rebuild("-terminate"); code != 0 && code != 3 {
 		t.Errorf("again: exit code %d", code)
 	}
-	signalTo(t, gateway.PID(), syscall.SIGCONT)
+	release()
 	t.Logf("rebuilt in %v; %d of %d files had arrived", time.Since(held).Round(time.Millisecond), before, len(files))
 
 	eventually(t, time.Minute, h.arrived(files))
@@ -98,13 +101,6 @@ func TestRebuildFromAnEmptyRedis(t *testing.T) {
 		if names[tr.Name] && tr.Deliveries > 1 {
 			t.Errorf("%s was delivered %d times", tr.Name, tr.Deliveries)
 		}
-	}
-}
-
-func signalTo(t *testing.T, pid int, s syscall.Signal) {
-	t.Helper()
-	if err := syscall.Kill(pid, s); err != nil {
-		t.Fatal(err)
 	}
 }
 

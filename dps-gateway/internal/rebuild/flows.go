@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
@@ -66,19 +68,39 @@ func (r *Rebuilder) flows(ctx context.Context, t *tenant.Tenant, cp ControlPlane
 			lost = append(lost, tp)
 		}
 	}
-	for _, tp := range lost {
-		if !r.Options.Terminate {
+	r.terminate(ctx, cp, lost, rep)
+	return nil
+}
+
+// terminations is how many transfers of a tenant are terminated at the same time: a control plane that is at work on one may hold
+// the answer for a while.
+const terminations = 16
+
+// terminate ends transfers that can't go on, if it is to, and tells of those that nobody ends.
+func (r *Rebuilder) terminate(ctx context.Context, cp ControlPlane, lost []*management.Transfer, rep *report) {
+	if !r.Options.Terminate {
+		for _, tp := range lost {
 			rep.lose("consumer's transfer %s (%s): its data address or its delivery plan is gone. -terminate ends it, and the subscription starts another", tp.ID, tp.State)
-			continue
 		}
-		err := cp.TerminateTransfer(ctx, tp.ID, "the data plane has lost its state")
-		if err != nil && !problem.Is(err, problem.Conflict) && !problem.Is(err, problem.NotFound) { // these: it ended by itself
+		return
+	}
+	errs := make([]error, len(lost))
+	var work errgroup.Group
+	work.SetLimit(terminations)
+	for i, tp := range lost {
+		work.Go(func() error {
+			errs[i] = cp.TerminateTransfer(ctx, tp.ID, "the data plane has lost its state")
+			return nil
+		})
+	}
+	_ = work.Wait() // each error is told of
+	for i, tp := range lost {
+		if err := errs[i]; err != nil && !problem.Is(err, problem.Conflict) && !problem.Is(err, problem.NotFound) { // these: it ended by itself
 			rep.lose("consumer's transfer %s (%s): its data address or its delivery plan is gone, and it could not be terminated: %v", tp.ID, tp.State, err)
 			continue
 		}
 		rep.add("transfers terminated whose data address or delivery plan was gone: subscriptions start others")
 	}
-	return nil
 }
 
 // planned tells whether it is known where the data of a transfer goes. A transfer that is whole has that, so that it is left alone

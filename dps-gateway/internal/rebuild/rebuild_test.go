@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type plane struct {
 	negotiations []*management.Negotiation
 	catalog      []*management.Dataset
 	down         error
+	mu           sync.Mutex
 	terminated   []string
 }
 
@@ -77,6 +79,8 @@ func (p *plane) Catalog(context.Context, tenant.CounterParty, management.Query) 
 }
 
 func (p *plane) TerminateTransfer(_ context.Context, id, _ string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.terminated = append(p.terminated, id)
 	return nil
 }

@@ -39,6 +39,7 @@ type Process struct {
 	cmd      *exec.Cmd
 	starts   int
 	stopping bool
+	held     chan struct{} // not nil: it is not started again before this is closed
 }
 
 // restartDelay is the pause before a program that ended is started again: doubled up to restartMax while it keeps ending at once.
@@ -116,6 +117,32 @@ func (p *Process) Kill() error {
 	return p.cmd.Process.Kill()
 }
 
+// Hold ends the program at once and keeps it down until release is called. It returns when the program has ended.
+func (p *Process) Hold() (release func(), err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held != nil || p.cmd == nil || p.cmd.Process == nil {
+		return nil, errors.New(p.Name + " is not running")
+	}
+	held := make(chan struct{})
+	p.held = held
+	if err := p.cmd.Process.Kill(); err != nil {
+		p.held = nil
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	for p.cmd != nil { // keep sees its end
+		p.mu.Unlock()
+		time.Sleep(healthPoll)
+		p.mu.Lock()
+	}
+	return sync.OnceFunc(func() {
+		p.mu.Lock()
+		p.held = nil
+		p.mu.Unlock()
+		close(held)
+	}), nil
+}
+
 // Stop asks the programs to end, all at once, waits up to grace, then ends the rest the hard way.
 func Stop(grace time.Duration, group ...*Process) {
 	for _, p := range group {
@@ -186,6 +213,16 @@ func (p *Process) keep() {
 		case <-p.stop:
 			return
 		case <-time.After(delay):
+		}
+		p.mu.Lock()
+		held := p.held
+		p.mu.Unlock()
+		if held != nil {
+			select {
+			case <-p.stop:
+				return
+			case <-held:
+			}
 		}
 		delay = min(2*delay, restartMax)
 		if err := p.launch(); err != nil {

@@ -66,6 +66,32 @@ func TestAKilledProgramIsStartedAgain(t *testing.T) {
 	}
 }
 
+func TestAHeldProgramStaysDownUntilItIsReleased(t *testing.T) {
+	p := run(t, "health")
+	if err := p.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	release, err := p.Hold()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Hold(); err == nil {
+		t.Error("it was held twice")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*restartDelay)
+	defer cancel()
+	if err := p.Ready(ctx); err == nil || p.PID() != 0 || p.Starts() != 1 {
+		t.Errorf("it was started again while held: %v, process %d, %d starts", err, p.PID(), p.Starts())
+	}
+	release()
+	for p.Starts() < 2 && t.Context().Err() == nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := p.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStopAsksFirst(t *testing.T) {
 	p := run(t, "serve")
 	waitListening(t, p)
