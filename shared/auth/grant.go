@@ -30,7 +30,7 @@ const assumedLifetime = 5 * time.Minute
 type grant struct {
 	conf   clientcredentials.Config // remembers how the endpoint wants the client authenticated
 	client *http.Client
-	secret string                                             // the file that is read before each request
+	secret string                                             // the file that is read before each request; "" = none
 	apply  func(conf *clientcredentials.Config, value string) // puts the file's value into the request
 }
 
@@ -65,11 +65,13 @@ func tokenExchange(a tenant.Auth, participantContextID string, hc *http.Client) 
 
 // fetch asks for a token. The caller sees to it that there is one call at a time.
 func (g *grant) fetch(ctx context.Context) (token string, expiry time.Time, err error) {
-	secret, err := readSecret(g.secret)
-	if err != nil {
-		return "", time.Time{}, err
+	if g.secret != "" {
+		secret, err := readSecret(g.secret)
+		if err != nil {
+			return "", time.Time{}, err
+		}
+		g.apply(&g.conf, secret)
 	}
-	g.apply(&g.conf, secret)
 	t, err := g.conf.Token(context.WithValue(ctx, oauth2.HTTPClient, g.client))
 	if err != nil {
 		return "", time.Time{}, g.explain(ctx, err)

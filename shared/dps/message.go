@@ -1,5 +1,7 @@
 package dps
 
+import "encoding/json"
+
 // The profiles of the HTTP transfer profile (Data Plane Signaling profiles, "HTTP"). The same string is the profile of a
 // DPS message, the endpointType of its data address, and the format of the DCAT distribution.
 const (
@@ -107,11 +109,22 @@ func (a *DataAddress) Property(name string) string {
 // Authorization is the authorization object of a registration message: how the other side gets tokens to call the
 // registrant, and with which keys it verifies the tokens that the registrant sends.
 type Authorization struct {
-	Type          string `json:"type"` // "oauth2_client_credentials" or "oauth2_token_exchange"
-	TokenEndpoint string `json:"tokenEndpoint,omitempty"`
-	ClientID      string `json:"clientId,omitempty"`
-	ClientSecret  string `json:"clientSecret,omitempty"`
-	JWKSURI       string `json:"jwksUri,omitempty"`
+	Type string `json:"type"` // "oauth2_client_credentials" or "oauth2_token_exchange"
+
+	// Of oauth2_client_credentials. JWKS and JWKSURI exclude each other.
+	TokenEndpoint string          `json:"tokenEndpoint,omitempty"`
+	ClientID      string          `json:"clientId,omitempty"`
+	ClientSecret  string          `json:"clientSecret,omitempty"`
+	JWKS          json.RawMessage `json:"jwks,omitempty"`
+
+	JWKSURI string `json:"jwksUri,omitempty"` // of both
+
+	// Of oauth2_token_exchange. Resource, Audience and Scope are what EDC asks for; the text has no members for them.
+	TokenExchangeEndpoint string `json:"tokenExchangeEndpoint,omitempty"`
+	Issuer                string `json:"issuer,omitempty"`
+	Resource              string `json:"resource,omitempty"`
+	Audience              string `json:"audience,omitempty"`
+	Scope                 string `json:"scope,omitempty"`
 }
 
 // DataPlaneRegistrationMessage registers a data plane at a control plane. EDC up to HEAD of August 2026 reads TransferTypes

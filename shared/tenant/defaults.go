@@ -50,8 +50,15 @@ const (
 
 // Types of SignalingAuthorization.
 const (
-	SignalingOAuth2  = "oauth2_client_credentials"
-	SignalingNetwork = "network"
+	SignalingOAuth2   = "oauth2_client_credentials"
+	SignalingExchange = "oauth2_token_exchange"
+	SignalingNetwork  = "network"
+)
+
+// Claims that may say who the control plane is.
+const (
+	ClaimSub      = "sub"
+	ClaimClientID = "client_id"
 )
 
 // Types of Auth.
@@ -67,7 +74,7 @@ func setDefaults(t *Tenant) {
 	if t.ParticipantContextID != "" {
 		fill(&cp.Signaling.DataplaneID, t.ParticipantContextID+dataplaneSuffix)
 	}
-	fill(&cp.Signaling.Authorization.Subject, cp.Signaling.Authorization.ClientID)
+	setSignalingDefaults(&cp.Signaling)
 	fill(&t.Renewal.Offer, OfferLong)
 	if v := &t.Renewal.Key.Vault; *v != (Vault{}) {
 		fill(&v.Mount, "transit")
@@ -84,6 +91,24 @@ func setDefaults(t *Tenant) {
 	cp.IdentityURL = strings.TrimRight(cp.IdentityURL, "/")
 }
 
+func setSignalingDefaults(s *Signaling) {
+	a := &s.Authorization
+	if a.Type == SignalingNetwork {
+		return
+	}
+	fill(&a.SubjectClaim, ClaimSub)
+	if a.Type != SignalingExchange {
+		fill(&a.Subject, a.ClientID)
+		return
+	}
+	fill(&a.Audience, s.DataplaneID)
+	fill(&a.Resource, a.Subject)
+	fill(&a.Callback.Resource, s.DataplaneID)
+	if len(a.RequestScopes) == 0 {
+		a.RequestScopes = a.Scopes
+	}
+}
+
 func fill[T ~string](v *T, def T) {
 	if *v == "" {
 		*v = def
@@ -93,7 +118,8 @@ func fill[T ~string](v *T, def T) {
 // resolveFiles makes the names of secret files that are relative in the document relative to its folder.
 func (t *Tenant) resolveFiles(dir string) {
 	files := []*string{
-		&t.ControlPlane.Signaling.Authorization.ClientSecretFile, &t.Auth.ClientSecretFile, &t.Auth.SubjectTokenFile,
+		&t.ControlPlane.Signaling.Authorization.ClientSecretFile, &t.ControlPlane.Signaling.Authorization.SubjectTokenFile,
+		&t.Auth.ClientSecretFile, &t.Auth.SubjectTokenFile,
 		&t.Renewal.Key.File, &t.Renewal.Key.Vault.TokenFile,
 	}
 	for i := range t.Buckets {

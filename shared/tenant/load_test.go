@@ -94,7 +94,7 @@ func TestTheCompleteDocumentIsReadWhole(t *testing.T) {
 				DataplaneID: "provider-tidegate", Labels: []string{"gold"},
 				Authorization: tenant.SignalingAuthorization{
 					Type: "oauth2_client_credentials", TokenEndpoint: "https://idp.example/token", ClientID: "controlplane", ClientSecretFile: secrets + "cp-client",
-					Issuer: "https://idp.example", JWKSURL: "https://idp.example/jwks", Audience: "tidegate", Subject: "controlplane",
+					Issuer: "https://idp.example", JWKSURL: "https://idp.example/jwks", Audience: "tidegate", Subject: "controlplane", SubjectClaim: "sub", Scopes: []string{"dps:signal"},
 				},
 			},
 		},

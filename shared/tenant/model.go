@@ -61,26 +61,6 @@ type ControlPlane struct {
 // Tolerates tells whether the tenant's document lets a fault pass.
 func (c *ControlPlane) Tolerates(t Tolerance) bool { return slices.Contains(c.Tolerate, t) }
 
-// Signaling tells how this data plane is registered and how the control plane's calls are authenticated.
-type Signaling struct {
-	DataplaneID string   `yaml:"dataplaneId,omitempty"` // default <participantContextId>-tidegate; global at EDC, so unique
-	Labels      []string `yaml:"labels,omitempty"`
-	// Authorization is the profile by which the control plane gets the tokens that it sends to us.
-	Authorization SignalingAuthorization `yaml:"authorization"`
-}
-
-// SignalingAuthorization is an oauth2_client_credentials profile and how its tokens are verified.
-type SignalingAuthorization struct {
-	Type             string `yaml:"type"` // oauth2_client_credentials, or "network" if the operator says that the network protects the calls
-	TokenEndpoint    string `yaml:"tokenEndpoint"`
-	ClientID         string `yaml:"clientId"`
-	ClientSecretFile string `yaml:"clientSecretFile"`
-	Issuer           string `yaml:"issuer"`
-	JWKSURL          string `yaml:"jwksUrl"`
-	Audience         string `yaml:"audience,omitempty"` // if set, tokens must name it
-	Subject          string `yaml:"subject,omitempty"`  // the sub that tokens must have; default clientId
-}
-
 // Auth is how the application gets tokens for the Management and the Identity API.
 type Auth struct {
 	Type             string   `yaml:"type"` // client_credentials or token_exchange

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/approver"
+	"github.com/tidegate/tidegate/dps-gateway/internal/controlplane"
 	"github.com/tidegate/tidegate/dps-gateway/internal/data"
 	"github.com/tidegate/tidegate/dps-gateway/internal/dataflow"
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
@@ -40,6 +41,7 @@ type Gateway struct {
 	rdb       redis.UniversalClient
 	tenants   *tenant.Registry
 	clients   *clients
+	planes    *controlplane.Client
 	store     *flowstore.Redis
 	relay     *outbox.Relay
 	registrar *registration.Registrar
@@ -147,11 +149,12 @@ func (g *Gateway) assemble(f files) {
 	counted := m.Flows(g.store)
 	flows := dataflow.New(counted, issuer, decider, dataflow.Options{AllowHTTP: cfg.AllowPlainHTTP, DecideTimeout: cfg.DecisionWait})
 
+	g.planes = controlplane.New(f.signer, cfg.PublicURL, g.clients.outside)
 	transfers := func(t *tenant.Tenant) (outbox.Transfers, error) { return g.clients.of(t) }
 	g.relay = outbox.NewRelay(g.rdb, bell, outbox.Config{
 		Senders: map[outbox.Lane]outbox.Sender{
 			outbox.LaneEvent:     outbox.NewEventSender(f.internal, cfg.Sink, g.clients.functions, cfg.EventWait),
-			outbox.LaneCallback:  outbox.NewCallbackSender(g.tenants, transfers, f.signer, cfg.PublicURL, g.clients.outside),
+			outbox.LaneCallback:  outbox.NewCallbackSender(g.tenants, transfers, g.planes),
 			outbox.LaneTerminate: outbox.NewTerminateSender(g.tenants, transfers),
 		},
 		Parker: parkedWork, Observer: m, Drain: relayDrain(cfg.DrainTime),
@@ -276,8 +279,10 @@ func (g *Gateway) tenantIDs() []string {
 func (g *Gateway) tenantsChanged() {
 	g.registrar.Changed()
 	g.data.TenantsChanged()
-	g.clients.forget(func(pc string) bool {
+	inForce := func(pc string) bool {
 		_, ok := g.tenants.Get(pc)
 		return ok
-	})
+	}
+	g.clients.forget(inForce)
+	g.planes.Forget(inForce)
 }

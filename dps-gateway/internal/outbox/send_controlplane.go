@@ -1,29 +1,22 @@
 package outbox
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
+	"github.com/tidegate/tidegate/dps-gateway/internal/controlplane"
 	"github.com/tidegate/tidegate/eventing/catalogue"
-	"github.com/tidegate/tidegate/shared/auth"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
-const (
-	callbackTimeout = 15 * time.Second
-	tokenLife       = 2 * time.Minute
-)
+const callbackTimeout = 15 * time.Second
 
 // Tenants are the tenants in force.
 type Tenants interface {
@@ -39,27 +32,23 @@ type Transfers interface {
 // TransfersOf gives the Transfers of a tenant.
 type TransfersOf func(t *tenant.Tenant) (Transfers, error)
 
-// Signer signs the tokens of callbacks; its public keys are the jwksUri of the registration.
-type Signer interface {
-	Sign(claims map[string]any) (string, error)
+// ControlPlanes calls the signaling API of control planes; *controlplane.Client does.
+type ControlPlanes interface {
+	Do(ctx context.Context, t *tenant.Tenant, method, path string, body []byte, limit int64) (*controlplane.Answer, error)
 }
 
-var _ Signer = (*auth.Signer)(nil)
+var _ ControlPlanes = (*controlplane.Client)(nil)
 
-// CallbackSender POSTs DPS callbacks to control planes (DPS 1.0, control plane endpoints), with a token of our own
-// (authorization profile oauth2_client_credentials, the data plane as sender).
+// CallbackSender POSTs DPS callbacks to control planes (DPS 1.0, control plane endpoints).
 type CallbackSender struct {
 	tenants   Tenants
 	transfers TransfersOf
-	signer    Signer
-	issuer    string
-	hc        *http.Client
-	now       func() time.Time
+	planes    ControlPlanes
 }
 
-// NewCallbackSender returns a sender. issuer is the gateway's public URL, the iss of its tokens.
-func NewCallbackSender(tenants Tenants, transfers TransfersOf, signer Signer, issuer string, hc *http.Client) *CallbackSender {
-	return &CallbackSender{tenants: tenants, transfers: transfers, signer: signer, issuer: issuer, hc: hc, now: time.Now}
+// NewCallbackSender returns a sender.
+func NewCallbackSender(tenants Tenants, transfers TransfersOf, planes ControlPlanes) *CallbackSender {
+	return &CallbackSender{tenants: tenants, transfers: transfers, planes: planes}
 }
 
 // Send implements Sender. EDC answers 401 until it has stored what prepare or start was answered, and 409 or 500 in a wrong
@@ -85,7 +74,6 @@ func (s *CallbackSender) Send(ctx context.Context, e *Entry) error {
 }
 
 func (s *CallbackSender) post(ctx context.Context, t *tenant.Tenant, e *Entry) error {
-	base := strings.TrimRight(t.ControlPlane.SignalingURL, "/")
 	msg := dps.StatusMessage{
 		// The same message each time it is sent.
 		MessageID:  catalogue.ID(string(e.Lane), e.PC, e.Subject, e.Kind, strconv.FormatInt(e.Revision, 10)),
@@ -98,22 +86,15 @@ func (s *CallbackSender) post(ctx context.Context, t *tenant.Tenant, e *Entry) e
 	if err != nil {
 		return problem.Wrap(problem.Unprocessable, err, "the callback")
 	}
-	now := s.now()
-	token, err := s.signer.Sign(map[string]any{
-		"iss": s.issuer, "sub": t.ControlPlane.Signaling.DataplaneID, "aud": t.ControlPlane.SignalingURL,
-		"iat": now.Unix(), "exp": now.Add(tokenLife).Unix(), "jti": uuid.NewString(),
-	})
+	path := "/transfers/" + url.PathEscape(e.Subject) + "/dataflow/" + url.PathEscape(e.Kind)
+	a, err := s.planes.Do(ctx, t, http.MethodPost, path, body, maxAnswer)
 	if err != nil {
-		return problem.Wrap(problem.Unavailable, err, "the callback's token")
+		return err
 	}
-	to := base + "/transfers/" + url.PathEscape(e.Subject) + "/dataflow/" + url.PathEscape(e.Kind)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
-	if err != nil {
-		return problem.Wrap(problem.Unavailable, err, "the signaling URL of tenant %s", e.PC)
+	if a.Status >= 200 && a.Status <= 299 {
+		return nil
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+token)
-	return do(s.hc, req, "the control plane")
+	return refusal("the control plane", a.Status, a.Body, a.RetryAfter)
 }
 
 // moot tells whether the transfer has ended at the control plane: it needs no callback any more.

@@ -61,8 +61,13 @@ func do(hc *http.Client, req *http.Request, who string) error {
 	if err != nil {
 		return problem.Wrap(problem.Unavailable, err, "%s answered %d and broke off", who, res.StatusCode)
 	}
-	p := problem.FromResponse(res.StatusCode, body, res.Header.Get("Retry-After"))
-	switch res.StatusCode {
+	return refusal(who, res.StatusCode, body, res.Header.Get("Retry-After"))
+}
+
+// refusal makes an error of an answer that is no success.
+func refusal(who string, code int, body []byte, retryAfter string) error {
+	p := problem.FromResponse(code, body, retryAfter)
+	switch code {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge:
 	default:
 		if hopeless(p) {

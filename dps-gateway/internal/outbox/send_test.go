@@ -19,6 +19,7 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/controlplane"
 	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/shared/auth"
@@ -183,7 +184,8 @@ func TestCallback(t *testing.T) {
 	reg := registry{"a": {ParticipantContextID: "a", ControlPlane: tenant.ControlPlane{
 		SignalingURL: srv.URL + "/signaling", Signaling: tenant.Signaling{DataplaneID: "a-tidegate"},
 	}}}
-	s := outbox.NewCallbackSender(reg, func(*tenant.Tenant) (outbox.Transfers, error) { return tr, nil }, signer, "https://public.example", http.DefaultClient)
+	s := outbox.NewCallbackSender(reg, func(*tenant.Tenant) (outbox.Transfers, error) { return tr, nil },
+		controlplane.New(signer, "https://public.example", http.DefaultClient))
 
 	done := &outbox.Entry{PC: "a", Lane: outbox.LaneCallback, Kind: "completed", Subject: "tp/ 1", State: dps.Completed, Revision: 4}
 	for range 2 {

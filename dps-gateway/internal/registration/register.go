@@ -38,8 +38,14 @@ func (r *Registrar) register(ctx context.Context, t *tenant.Tenant) error {
 // authorization says how the control plane gets the tokens that it sends to us, and by which keys it checks ours; nil if the
 // network protects the calls.
 func (r *Registrar) authorization(a tenant.SignalingAuthorization) (*dps.Authorization, error) {
-	if a.Type == tenant.SignalingNetwork {
+	switch a.Type {
+	case tenant.SignalingNetwork:
 		return nil, nil
+	case tenant.SignalingExchange: // both sides exchange at the same place, whose keys sign the tokens of both
+		return &dps.Authorization{
+			Type: a.Type, TokenExchangeEndpoint: a.TokenEndpoint, Issuer: a.Issuer, JWKSURI: a.JWKSURL,
+			Resource: a.Resource, Audience: a.Audience, Scope: strings.Join(a.RequestScopes, " "),
+		}, nil
 	}
 	secret, err := os.ReadFile(a.ClientSecretFile)
 	if err != nil {
