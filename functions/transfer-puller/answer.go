@@ -6,18 +6,13 @@ import (
 	"math"
 	"mime"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/functions/slices"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
-	"github.com/tidegate/tidegate/shared/problem"
 )
-
-// maxWait bounds what a provider's Retry-After can ask for.
-const maxWait = time.Minute
 
 // answer is what the head of a provider's answer says (RFC 9110, sections 8.8.3, 14 and 15; RFC 9530).
 type answer struct {
@@ -42,20 +37,20 @@ func readAnswer(res *http.Response) (*answer, error) {
 	case code == http.StatusPartialContent:
 		var ok bool
 		if a.start, a.end, a.total, ok = contentRange(res.Header.Get("Content-Range")); !ok {
-			return nil, &refusal{reason: "the provider answered 206 without a usable Content-Range"}
+			return nil, &slices.Refusal{Reason: "the provider answered 206 without a usable Content-Range"}
 		}
 		if a.length >= 0 && a.length != a.end-a.start+1 {
-			return nil, &refusal{reason: "the provider's Content-Length contradicts its Content-Range"}
+			return nil, &slices.Refusal{Reason: "the provider's Content-Length contradicts its Content-Range"}
 		}
 	case code == http.StatusRequestedRangeNotSatisfiable:
 		a.total = unsatisfied(res.Header.Get("Content-Range"))
 	case code == http.StatusTooManyRequests || code >= 500:
-		return nil, again(retryAfter(res.Header, time.Second), "the provider answered %d", code)
+		return nil, slices.Again(slices.RetryAfter(res.Header, time.Second), "the provider answered %d", code)
 	default:
-		return nil, &refusal{reason: "the provider answered " + strconv.Itoa(code), wait: retryAfter(res.Header, 0)}
+		return nil, &slices.Refusal{Reason: "the provider answered " + strconv.Itoa(code), Wait: slices.RetryAfter(res.Header, 0)}
 	}
 	if enc := res.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, &refusal{reason: "the provider encoded the content although only identity is accepted"}
+		return nil, &slices.Refusal{Reason: "the provider encoded the content although only identity is accepted"}
 	}
 	a.digest = reprDigest(res.Header.Values("Repr-Digest"))
 	return a, nil
@@ -81,18 +76,18 @@ func (a *answer) continues(offset int64, d gatewayapi.Delivery) (bool, error) {
 		return false, nil
 	case http.StatusRequestedRangeNotSatisfiable:
 		if offset == 0 {
-			return false, &refusal{reason: "the provider answered 416 to a request without a range"}
+			return false, &slices.Refusal{Reason: "the provider answered 416 to a request without a range"}
 		}
 		return a.total == offset && (d.Size < 0 || d.Size == offset), nil
 	}
 	if offset == 0 {
-		return false, &refusal{reason: "the provider answered 206 to a request without a range"}
+		return false, &slices.Refusal{Reason: "the provider answered 206 to a request without a range"}
 	}
 	switch {
 	case a.start != offset:
-		return false, &refusal{reason: "the provider answered another range than the one asked for"}
+		return false, &slices.Refusal{Reason: "the provider answered another range than the one asked for"}
 	case a.etag != "" && a.etag != d.ETag, d.Size >= 0 && a.total >= 0 && a.total != d.Size, a.digest != "" && d.SHA256 != "" && a.digest != d.SHA256:
-		return false, &refusal{reason: "the provider answered a range of another version", reset: true}
+		return false, &slices.Refusal{Reason: "the provider answered a range of another version", Reset: true}
 	}
 	if a.etag == "" {
 		a.etag = d.ETag
@@ -114,12 +109,12 @@ func contentRange(s string) (start, end, total int64, ok bool) {
 	}
 	span, whole, ok1 := strings.Cut(rest, "/")
 	first, last, ok2 := strings.Cut(span, "-")
-	start, ok3 := number(first)
-	end, ok4 := number(last)
+	start, ok3 := slices.Number(first)
+	end, ok4 := slices.Number(last)
 	total = -1
 	ok5 := whole == "*"
 	if !ok5 {
-		total, ok5 = number(whole)
+		total, ok5 = slices.Number(whole)
 	}
 	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || end < start || (total >= 0 && end >= total) {
 		return 0, 0, 0, false
@@ -130,19 +125,10 @@ func contentRange(s string) (start, end, total int64, ok bool) {
 // unsatisfied reads the Content-Range of a 416: "bytes */10". -1 if it has none.
 func unsatisfied(s string) int64 {
 	rest, ok := strings.CutPrefix(s, "bytes */")
-	if n, isNumber := number(rest); ok && isNumber {
+	if n, isNumber := slices.Number(rest); ok && isNumber {
 		return n
 	}
 	return -1
-}
-
-// number reads digits only, up to 2^62.
-func number(s string) (int64, bool) {
-	if s == "" || len(s) > 19 || strings.Trim(s, "0123456789") != "" {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	return n, err == nil && n < 1<<62
 }
 
 // strongETag returns the entity tag, with its quotes, unless it is weak or malformed: only a strong one names these bytes.
@@ -174,38 +160,6 @@ func mediaType(s string) string {
 		return ""
 	}
 	return s
-}
-
-func retryAfter(h http.Header, least time.Duration) time.Duration {
-	s, ok := number(h.Get("Retry-After"))
-	if !ok || s > int64(maxWait/time.Second) {
-		if ok {
-			return maxWait
-		}
-		return least
-	}
-	return max(least, time.Duration(s)*time.Second)
-}
-
-// authorize adds the token of the data address as its authType says. A token without a type counts as a bearer token.
-func authorize(req *http.Request, a *dps.DataAddress) error {
-	token := a.Property(dps.PropertyAuthorization)
-	if token == "" {
-		return nil
-	}
-	if t := a.Property(dps.PropertyAuthType); t != "" && !strings.EqualFold(t, "bearer") {
-		return &refusal{reason: "the provider's data address wants an authentication that is not known", final: true}
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	return nil
-}
-
-// withoutURL keeps the endpoint, which may bear a secret, out of an error's text.
-func withoutURL(err error) error {
-	if u, ok := err.(*url.Error); ok { //nolint:errorlint // http.Client returns this very type
-		err = u.Err
-	}
-	return problem.Wrap(problem.Unavailable, err, "the provider can't be reached")
 }
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }

@@ -193,7 +193,7 @@ func (b *bench) newHandler() *handler {
 	b.t.Cleanup(pool.Close)
 	transport := &http.Transport{DisableKeepAlives: true}
 	return &handler{
-		tenants: b, stores: pool, gateway: b.gateway.Client, provider: providerClient(transport), draining: b.draining, now: time.Now,
+		mover: mover(b, b.gateway.Client), stores: pool, gateway: b.gateway.Client, provider: providerClient(transport), draining: b.draining, now: time.Now,
 		cfg: slices.Config{
 			SliceTime: 5 * time.Second, LeaseTime: 2 * time.Second, StallTime: 2 * time.Second, MaxRefusals: 3,
 			RefusalPause: time.Millisecond, ErrorPause: time.Millisecond,

@@ -10,19 +10,10 @@ import (
 
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/functions/lease"
+	"github.com/tidegate/tidegate/functions/slices"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
-)
-
-// closing is the time for the last words of an invocation whose own time is over. Should the lease run out within it, the
-// compare-and-set of the record decides.
-const closing = 4 * time.Second
-
-// Why a slice ends although neither the data nor the provider has.
-var (
-	errSliceOver = errors.New("the slice is over")
-	errFlowEnded = errors.New("the flow is not started any more")
 )
 
 // job is one invocation's work on one flow.
@@ -34,57 +25,45 @@ type job struct {
 	revision string
 }
 
+func (j *job) record() lease.Record[gatewayapi.Delivery] {
+	return lease.Record[gatewayapi.Delivery]{
+		Gateway: j.gateway, ParticipantContextID: j.tenant.ParticipantContextID, Kind: gatewayapi.KindDelivery, ID: j.flow.DataFlowID,
+		Time: j.cfg.LeaseTime, Now: j.now,
+		Hold: func(d *gatewayapi.Delivery) (*string, *time.Time) { return &d.LeaseOwner, &d.LeaseUntil },
+		Stamp: func(d *gatewayapi.Delivery, now time.Time) {
+			d.UpdatedAt = now
+			if d.Size >= 0 { // what is stored of a version that has gone may be longer than what the catalog says of the new one
+				d.Offset = min(d.Offset, d.Size)
+			}
+		},
+	}
+}
+
 // run pulls for one slice.
 func (j *job) run(ctx context.Context) (*event.Event, error) {
 	held, err := lease.Claim(ctx, j.record(), j.delivery, j.revision)
 	if err != nil {
 		return nil, err
 	}
-	slice, end := j.slice(ctx)
+	slice := slices.Begin(ctx, j.cfg.SliceTime, j.draining)
 	p := &pull{job: j, lease: held, renewed: -1}
-	stop := held.Keep(slice, end, func(d *gatewayapi.Delivery) {
+	stop := held.Keep(slice, slice.End, func(d *gatewayapi.Delivery) {
 		if n := p.reached.Load(); n > 0 {
 			d.Offset = n
 		}
-	}, j.flowStarted)
+	}, func(ctx context.Context) error { return j.mover.Started(ctx, j.flow) })
 	err = p.run(slice)
 	stop()
-	if cause := context.Cause(slice); err != nil && cause != nil {
-		err = cause // what ended the slice, not how that showed
-	}
-	end(nil)
+	err = slice.Cause(err)
+	slice.End(nil)
 
 	// The rest must happen although the caller may have gone: the record says how the slice has ended.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), slices.Closing)
 	defer cancel()
 	if cerr := p.close(); cerr != nil && err == nil {
 		err = cerr
 	}
 	return j.conclude(ctx, p, err)
-}
-
-// slice returns the context of the slice and how to end it with a cause.
-func (j *job) slice(ctx context.Context) (context.Context, context.CancelCauseFunc) {
-	slice, end := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(j.cfg.SliceTime, func() { end(errSliceOver) })
-	go func() {
-		select {
-		case <-j.draining:
-			end(errSliceOver)
-		case <-slice.Done():
-		}
-		timer.Stop()
-	}()
-	return slice, end
-}
-
-// flowStarted returns an error if the flow may not be pulled any more; nil if that can't be found out now.
-func (j *job) flowStarted(ctx context.Context) error {
-	f, err := j.gateway.Flow(ctx, j.tenant.ParticipantContextID, j.flow.DataFlowID)
-	if err == nil && f.State != j.flow.State {
-		return errFlowEnded
-	}
-	return nil
 }
 
 // conclude writes how the slice has ended and says what follows.
@@ -99,9 +78,9 @@ func (j *job) conclude(ctx context.Context, p *pull, err error) (*event.Event, e
 		return j.finish(ctx)
 	}
 	if errors.Is(err, lease.ErrLost) {
-		return nil, again(time.Second, "another invocation has taken the flow over")
+		return nil, slices.Again(time.Second, "another invocation has taken the flow over")
 	}
-	if no, ok := errors.AsType[*refusal](err); ok {
+	if no, ok := errors.AsType[*slices.Refusal](err); ok {
 		return nil, j.refused(ctx, p, no)
 	}
 	d, rerr := p.lease.Release(ctx, func(d *gatewayapi.Delivery) {
@@ -113,14 +92,14 @@ func (j *job) conclude(ctx context.Context, p *pull, err error) (*event.Event, e
 		return nil, rerr
 	}
 	switch {
-	case errors.Is(err, errFlowEnded):
+	case errors.Is(err, slices.ErrFlowEnded):
 		log.Info().Int64("offset", d.Offset).Msg("the flow was suspended or ended, what is stored is kept")
 		return nil, nil
-	case errors.Is(err, errSliceOver) && p.received.Load() > 0:
+	case errors.Is(err, slices.ErrOver) && p.received.Load() > 0:
 		log.Info().Int64("offset", d.Offset).Int64("size", d.Size).Int("slice", d.Slices).Msg("slice ended")
-		return j.progressed(d)
-	case errors.Is(err, errSliceOver), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return nil, again(time.Second, "no byte came within the slice")
+		return j.mover.Progressed(j.flow, slices.Progress{DatasetID: d.DatasetID, Offset: d.Offset, Size: d.Size, Slices: d.Slices})
+	case errors.Is(err, slices.ErrOver), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return nil, slices.Again(time.Second, "no byte came within the slice")
 	}
 	log.Warn().Err(err).Int64("offset", d.Offset).Msg("the pull broke off, what is stored is kept")
 	return nil, err
@@ -128,8 +107,8 @@ func (j *job) conclude(ctx context.Context, p *pull, err error) (*event.Event, e
 
 // refused counts what the provider has refused or got wrong; when it is too much, or if it can't get better, the flow is
 // given up.
-func (j *job) refused(ctx context.Context, p *pull, no *refusal) error {
-	if no.reset {
+func (j *job) refused(ctx context.Context, p *pull, no *slices.Refusal) error {
+	if no.Reset {
 		p.reset(ctx)
 	}
 	d, err := p.lease.Release(ctx, func(d *gatewayapi.Delivery) { d.Attempts++ })
@@ -142,14 +121,14 @@ func (j *job) refused(ctx context.Context, p *pull, no *refusal) error {
 	}
 	log := zerolog.Ctx(ctx)
 	if flow.State != j.flow.State {
-		log.Info().Str("state", string(flow.State)).Str("reason", no.reason).Msg("the flow is not started any more")
+		log.Info().Str("state", string(flow.State)).Str("reason", no.Reason).Msg("the flow is not started any more")
 		return nil
 	}
-	if !no.final && d.Attempts < j.cfg.MaxRefusals {
-		return again(max(j.cfg.RefusalPause, no.wait), "%s (%d of %d)", no.reason, d.Attempts, j.cfg.MaxRefusals)
+	if !no.Final && d.Attempts < j.cfg.MaxRefusals {
+		return slices.Again(max(j.cfg.RefusalPause, no.Wait), "%s (%d of %d)", no.Reason, d.Attempts, j.cfg.MaxRefusals)
 	}
-	log.Error().Str("reason", no.reason).Int("attempts", d.Attempts).Msg("the flow is given up")
-	err = j.gateway.Errored(ctx, j.tenant.ParticipantContextID, j.flow.DataFlowID, no.reason)
+	log.Error().Str("reason", no.Reason).Int("attempts", d.Attempts).Msg("the flow is given up")
+	err = j.gateway.Errored(ctx, j.tenant.ParticipantContextID, j.flow.DataFlowID, no.Reason)
 	if problem.Is(err, problem.Conflict) || problem.Is(err, problem.NotFound) { // it has ended meanwhile
 		return nil
 	}

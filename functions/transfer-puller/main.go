@@ -29,7 +29,7 @@ func run(ctx context.Context, log zerolog.Logger) error {
 	pool := stores.New()
 	defer pool.Close()
 	h := &handler{
-		tenants: registry, stores: pool, gateway: svc.Gateway(), provider: providerClient(svc.HTTPClient().Transport),
+		mover: mover(registry, svc.Gateway()), stores: pool, gateway: svc.Gateway(), provider: providerClient(svc.HTTPClient().Transport),
 		cfg: cfg, draining: ctx.Done(), now: time.Now,
 	}
 	svc.HandleEvents(h.Handle)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/functions/lease"
+	"github.com/tidegate/tidegate/functions/slices"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/objectstore"
@@ -22,20 +24,10 @@ import (
 // maxBreaks is how many connections in a row may break without a byte before the slice gives up.
 const maxBreaks = 4
 
-// refusal says that the provider, or the sink, does not do its part. It counts, and at last ends the flow.
-type refusal struct {
-	reason string
-	final  bool          // it can't get better by trying again
-	reset  bool          // what is stored is of no use
-	wait   time.Duration // as the provider asks
-}
-
-func (r *refusal) Error() string { return r.reason }
-
 // pull fetches one flow's data during one slice.
 type pull struct {
 	*job
-	lease *hold
+	lease *lease.Lease[gatewayapi.Delivery]
 
 	store    objectstore.Store
 	key      string // in the sink's bucket
@@ -57,7 +49,7 @@ func (p *pull) run(ctx context.Context) error {
 	var err error
 	p.address, err = p.gateway.DataAddress(ctx, p.tenant.ParticipantContextID, p.flow.DataFlowID)
 	if problem.Is(err, problem.NotFound) {
-		return again(time.Second, "the flow has no data address yet")
+		return slices.Again(time.Second, "the flow has no data address yet")
 	}
 	if err != nil {
 		return err
@@ -73,7 +65,7 @@ func (p *pull) run(ctx context.Context) error {
 			return ctx.Err()
 		case err == nil: // a part was answered, as it may be
 			continue
-		case !isBreak(err):
+		case !slices.IsBreak(err):
 			return err
 		case p.received.Load() > before:
 			pause, breaks = p.cfg.ErrorPause, 0
@@ -91,32 +83,22 @@ func (p *pull) run(ctx context.Context) error {
 	}
 }
 
-// broken marks an error of the connection to the provider, after which the fetch may go on where it was.
-type broken struct{ error }
-
-func (b broken) Unwrap() error { return b.error }
-
-func isBreak(err error) bool {
-	_, ok := errors.AsType[broken](err)
-	return ok
-}
-
 func (p *pull) openSink(ctx context.Context) error {
 	d := p.lease.Get()
 	sink, ok := p.tenant.Sink(d.Sink)
 	if !ok {
-		return &refusal{reason: "the sink " + d.Sink + " is not configured any more", final: true}
+		return &slices.Refusal{Reason: "the sink " + d.Sink + " is not configured any more", Final: true}
 	}
 	store, err := p.stores.Open(ctx, p.tenant, sink.Bucket)
 	if problem.Is(err, problem.NotFound) {
-		return &refusal{reason: "the sink's bucket is not configured any more", final: true}
+		return &slices.Refusal{Reason: "the sink's bucket is not configured any more", Final: true}
 	}
 	if err != nil {
 		return err
 	}
 	p.store, p.key = store, d.Key
 	if err := objectstore.CheckKey(p.key); err != nil {
-		return &refusal{reason: "the dataset's name can't be the name of an object in the sink", final: true}
+		return &slices.Refusal{Reason: "the dataset's name can't be the name of an object in the sink", Final: true}
 	}
 	return nil
 }
@@ -167,9 +149,9 @@ func (p *pull) openUpload(ctx context.Context, d gatewayapi.Delivery) error {
 func sinkFault(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return &refusal{reason: "the sink is full", final: true, reset: true}
+		return &slices.Refusal{Reason: "the sink is full", Final: true, Reset: true}
 	case problem.Is(err, problem.Invalid), problem.Is(err, problem.NotFound):
-		return &refusal{reason: "the sink can't take an object of this name", final: true, reset: true}
+		return &slices.Refusal{Reason: "the sink can't take an object of this name", Final: true, Reset: true}
 	}
 	return err
 }
@@ -193,7 +175,7 @@ func (p *pull) fetch(ctx context.Context) (complete bool, err error) {
 	}
 	res, err := p.provider.Do(req)
 	if err != nil {
-		return false, broken{withoutURL(err)}
+		return false, slices.Break(slices.Unreachable("provider", err))
 	}
 	defer func() { _ = res.Body.Close() }() // what was wanted of it has been read
 	if res.StatusCode == http.StatusUnauthorized {
@@ -209,8 +191,8 @@ func (p *pull) fetch(ctx context.Context) (complete bool, err error) {
 	if err != nil || complete {
 		return complete, err
 	}
-	body := &watched{r: res.Body, stall: p.cfg.StallTime, cancel: cancel, count: p.count}
-	defer body.watch()()
+	body := &slices.Watched{Body: res.Body, Stall: p.cfg.StallTime, Cancel: cancel, Count: p.count}
+	defer body.Watch()()
 	_, err = p.upload.ReadFrom(ctx, io.LimitReader(body, a.limit()))
 	return p.stored(ctx, size, body, err)
 }
@@ -236,9 +218,9 @@ func (p *pull) renew(ctx context.Context) (bool, error) {
 func (p *pull) request(ctx context.Context, d gatewayapi.Delivery) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.address.Endpoint, nil)
 	if err != nil || (req.URL.Scheme != "https" && req.URL.Scheme != "http") || req.URL.Host == "" {
-		return nil, &refusal{reason: "the provider's data address has no usable endpoint", final: true} // the cause would show it
+		return nil, &slices.Refusal{Reason: "the provider's data address has no usable endpoint", Final: true} // the cause would show it
 	}
-	if err := authorize(req, p.address); err != nil {
+	if err := slices.Authorize(req, p.address); err != nil {
 		return nil, err
 	}
 	req.Header.Set("Accept-Encoding", "identity") // lengths, ranges and digests are those of the bytes themselves
@@ -303,25 +285,26 @@ func (p *pull) restart(ctx context.Context, reason string) error {
 	if err != nil {
 		return err
 	}
-	return broken{errors.New(reason)}
+	return slices.Break(errors.New(reason))
 }
 
 // stored judges what has come after the body has ended, one way or the other.
-func (p *pull) stored(ctx context.Context, size int64, body *watched, err error) (complete bool, _ error) {
+func (p *pull) stored(ctx context.Context, size int64, body *slices.Watched, err error) (complete bool, _ error) {
 	offset := p.upload.Offset()
+	came, fault := body.Seen()
 	switch {
 	case size >= 0 && offset == size:
 		return true, nil
 	case size >= 0 && offset > size:
-		return false, &refusal{reason: "the provider sent more than the length that it announced", reset: true}
+		return false, &slices.Refusal{Reason: "the provider sent more than the length that it announced", Reset: true}
 	case err == nil && size < 0:
 		return true, p.lease.Save(ctx, func(d *gatewayapi.Delivery) { d.Size = offset })
-	case err == nil && body.n > 0:
+	case err == nil && came > 0:
 		return false, nil // less than all: the next request goes on
 	case err == nil:
-		return false, broken{io.ErrUnexpectedEOF}
-	case body.err != nil || context.Cause(ctx) != nil: // of the connection
-		return false, broken{errors.Join(body.err, context.Cause(ctx))}
+		return false, slices.Break(io.ErrUnexpectedEOF)
+	case fault != nil || context.Cause(ctx) != nil: // of the connection
+		return false, slices.Break(errors.Join(fault, context.Cause(ctx)))
 	default: // of the sink
 		return false, sinkFault(err)
 	}
@@ -332,7 +315,7 @@ func (p *pull) commit(ctx context.Context) error {
 	d := p.lease.Get()
 	offset, sum := p.upload.Offset(), p.upload.SHA256()
 	if d.SHA256 != "" && d.SHA256 != sum {
-		return &refusal{reason: "the data's SHA-256 is " + sum + ", the provider says " + d.SHA256, reset: true}
+		return &slices.Refusal{Reason: "the data's SHA-256 is " + sum + ", the provider says " + d.SHA256, Reset: true}
 	}
 	// The mark by which an invocation after a kill recognises the object (committed).
 	if err := p.lease.Save(ctx, func(d *gatewayapi.Delivery) { d.SHA256, d.Size, d.Offset = sum, offset, offset }); err != nil {

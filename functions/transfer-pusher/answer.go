@@ -7,10 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-// maxWait bounds what a consumer's Retry-After can ask for.
-const maxWait = time.Minute
+	"github.com/tidegate/tidegate/functions/slices"
+)
 
 // there is how much a consumer has.
 type there struct {
@@ -23,20 +22,20 @@ type there struct {
 func readThere(res *http.Response, digest string, size int64) (there, error) {
 	switch code := res.StatusCode; {
 	case code == http.StatusTooManyRequests || (code >= 500 && code != http.StatusNotImplemented):
-		return there{}, again(retryAfter(res.Header, time.Second), "the consumer answered %d", code)
+		return there{}, slices.Again(slices.RetryAfter(res.Header, time.Second), "the consumer answered %d", code)
 	case code == http.StatusUnauthorized:
-		return there{}, &refusal{reason: "the consumer answered 401"}
+		return there{}, &slices.Refusal{Reason: "the consumer answered 401"}
 	case code/100 != 2: // it takes no HEAD, or there is nothing yet
 		return there{}, nil
 	}
-	offset, ok := number(res.Header.Get("Upload-Offset"))
+	offset, ok := slices.Number(res.Header.Get("Upload-Offset"))
 	if !ok {
 		return there{}, nil
 	}
 	same := hasDigest(res.Header, digest)
 	if res.Header.Get("Upload-Complete") == "?1" {
 		if !same {
-			return there{}, &refusal{reason: "the consumer has other data for this transfer already", final: true}
+			return there{}, &slices.Refusal{Reason: "the consumer has other data for this transfer already", Final: true}
 		}
 		return there{resumable: true, offset: size, complete: true}, nil
 	}
@@ -53,13 +52,13 @@ func readResult(res *http.Response, digest string) (complete bool, err error) {
 	case code/100 == 2:
 		return h.Get("Upload-Offset") == "" || h.Get("Upload-Complete") == "?1", nil
 	case code == http.StatusConflict && h.Get("Upload-Complete") == "?1" && !hasDigest(h, digest):
-		return false, &refusal{reason: "the consumer has other data for this transfer already", final: true}
+		return false, &slices.Refusal{Reason: "the consumer has other data for this transfer already", Final: true}
 	case code == http.StatusConflict && h.Get("Upload-Offset") != "": // it has moved meanwhile: ask again
 		return false, nil
 	case code == http.StatusTooManyRequests || code == http.StatusRequestTimeout || code >= 500:
-		return false, again(retryAfter(h, time.Second), "the consumer answered %d", code)
+		return false, slices.Again(slices.RetryAfter(h, time.Second), "the consumer answered %d", code)
 	}
-	return false, &refusal{reason: "the consumer answered " + strconv.Itoa(res.StatusCode), wait: retryAfter(h, 0)}
+	return false, &slices.Refusal{Reason: "the consumer answered " + strconv.Itoa(res.StatusCode), Wait: slices.RetryAfter(h, 0)}
 }
 
 // hasDigest tells whether a Repr-Digest (RFC 9530, section 3) names a SHA-256, which is in lower-case hex.
@@ -89,21 +88,4 @@ func contentRange(offset, size int64) string {
 		return "bytes */" + total
 	}
 	return "bytes " + strconv.FormatInt(offset, 10) + "-" + strconv.FormatInt(size-1, 10) + "/" + total
-}
-
-// number reads digits only, up to 2^62.
-func number(s string) (int64, bool) {
-	if s == "" || len(s) > 19 || strings.Trim(s, "0123456789") != "" {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	return n, err == nil && n < 1<<62
-}
-
-func retryAfter(h http.Header, least time.Duration) time.Duration {
-	s, ok := number(h.Get("Retry-After"))
-	if !ok {
-		return least
-	}
-	return max(least, time.Duration(min(s, int64(maxWait/time.Second)))*time.Second)
 }

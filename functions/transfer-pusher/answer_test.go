@@ -30,11 +30,8 @@ func FuzzAnswers(f *testing.F) {
 		if done && (err != nil || status/100 != 2 || (offset != "" && complete != "?1")) {
 			t.Errorf("done by %d %q %q, %v", status, offset, complete, err)
 		}
-		if wait := patience(err); wait > maxWait || wait < 0 {
+		if wait := patience(err); wait > time.Minute || wait < 0 {
 			t.Errorf("waits %v", wait)
-		}
-		if w := retryAfter(res.Header, time.Second); w < time.Second || w > maxWait {
-			t.Errorf("comes again after %v", w)
 		}
 	})
 }

@@ -173,7 +173,7 @@ func newBench(t *testing.T, size int) *bench {
 	pool := stores.New()
 	t.Cleanup(pool.Close)
 	b.handler = &handler{
-		tenants: b, stores: pool, gateway: b.gateway.Client, consumer: consumerClient(&http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: time.Second}),
+		mover: mover(b, b.gateway.Client), stores: pool, gateway: b.gateway.Client, consumer: consumerClient(&http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: time.Second}),
 		draining: b.draining, now: time.Now,
 		cfg: slices.Config{
 			SliceTime: 5 * time.Second, LeaseTime: 2 * time.Second, StallTime: 2 * time.Second, MaxRefusals: 3,

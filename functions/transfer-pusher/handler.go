@@ -8,21 +8,14 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/rs/zerolog"
 
-	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/functions/slices"
 	"github.com/tidegate/tidegate/functions/stores"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
-	"github.com/tidegate/tidegate/shared/tenant"
 )
 
 const name = "transfer-pusher"
-
-// tenants finds a tenant in force; *tenant.Registry does.
-type tenants interface {
-	Get(participantContextID string) (*tenant.Tenant, bool)
-}
 
 // handler sends one flow's data for one slice of time. An event only wakes it; what is to do it reads from the flow, the dataset and
 // the push record (gateway), and from the consumer. So:
@@ -33,7 +26,7 @@ type tenants interface {
 //   - Late or out of order: a flow that is not STARTED (suspended, terminated, or not yet) is left alone; its next event comes.
 //   - Killed at any point: the consumer keeps what it has. One that knows no offsets gets the whole again, which to a PUT is the same.
 type handler struct {
-	tenants  tenants
+	mover    slices.Mover
 	stores   *stores.Pool
 	gateway  *gatewayapi.Client
 	consumer *http.Client
@@ -42,32 +35,18 @@ type handler struct {
 	now      func() time.Time
 }
 
+// mover is which flows are this function's.
+func mover(tenants slices.Tenants, gateway *gatewayapi.Client) slices.Mover {
+	return slices.Mover{Name: name, Role: dps.Provider, Direction: dps.Push, Tenants: tenants, Gateway: gateway}
+}
+
 // Handle handles dataflow.started, dataflow.resumed and transfer.progressed.
 func (h *handler) Handle(ctx context.Context, e *event.Event) (*event.Event, error) {
-	pc, err := catalogue.ParticipantContextID(e)
-	if err != nil {
+	t, flow, err := h.mover.Wake(ctx, e)
+	if err != nil || flow == nil {
 		return nil, err
 	}
-	id, ours, err := flowOf(e)
-	if err != nil || !ours {
-		return nil, err
-	}
-	t, ok := h.tenants.Get(pc)
-	if !ok {
-		return nil, problem.New(problem.NotFound, "no such participant context")
-	}
-	log := zerolog.Ctx(ctx)
-	flow, err := h.gateway.Flow(ctx, pc, id)
-	if problem.Is(err, problem.NotFound) {
-		log.Debug().Str("data_flow_id", id).Msg("the flow is not known any more")
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if flow.Role != dps.Provider || flow.Direction != dps.Push {
-		return nil, nil
-	}
+	pc, id, log := t.ParticipantContextID, flow.DataFlowID, zerolog.Ctx(ctx)
 	j := &job{handler: h, tenant: t, flow: flow, push: gatewayapi.Push{ID: id, DatasetID: flow.DatasetID}}
 	j.revision, err = h.gateway.Get(ctx, pc, gatewayapi.KindPush, id, &j.push)
 	switch {
@@ -80,36 +59,4 @@ func (h *handler) Handle(ctx context.Context, e *event.Event) (*event.Event, err
 		return nil, nil
 	}
 	return j.run(ctx)
-}
-
-// flowOf returns the data flow that an event is about, and whether it may be one for us.
-func flowOf(e *event.Event) (id string, ours bool, err error) {
-	switch e.Type() {
-	case catalogue.DataFlowStarted, catalogue.DataFlowResumed:
-		d, err := catalogue.Data[catalogue.DataFlow](e)
-		if err != nil {
-			return "", false, err
-		}
-		id = d.DataFlowID
-		ours = (d.Role == "" || d.Role == string(dps.Provider)) && (d.Direction == "" || d.Direction == string(dps.Push))
-	case catalogue.TransferProgressed:
-		d, err := catalogue.Data[catalogue.Transfer](e)
-		if err != nil {
-			return "", false, err
-		}
-		id, ours = d.TransferProcessID, true
-	default:
-		return "", false, problem.New(problem.Unprocessable, "events of type %s are not for %s", e.Type(), name)
-	}
-	if id == "" {
-		return "", false, problem.Field("data", "names no data flow")
-	}
-	return id, ours, nil
-}
-
-// again is a passing failure after which the event should come again, not before wait is over.
-func again(wait time.Duration, format string, args ...any) error {
-	err := problem.New(problem.Unavailable, format, args...)
-	err.RetryAfter = wait
-	return err
 }

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/functions/lease"
 	"github.com/tidegate/tidegate/functions/publishing"
+	"github.com/tidegate/tidegate/functions/slices"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/objectstore"
@@ -65,7 +65,7 @@ func (p *sending) run(ctx context.Context) error {
 		if wait := patience(err); wait > 0 && wait <= longestWait && waits < maxWaits {
 			waits++
 			nap = wait
-		} else if err == nil || isBreak(err) {
+		} else if err == nil || slices.IsBreak(err) {
 			if breaks++; breaks >= maxBreaks {
 				return problem.Wrap(problem.Unavailable, err, "the connection to the consumer breaks")
 			}
@@ -95,16 +95,6 @@ func (p *sending) step(ctx context.Context) (complete bool, err error) {
 	return p.send(ctx, there)
 }
 
-// broken marks an error of the connection to the consumer, after which the push may go on.
-type broken struct{ error }
-
-func (b broken) Unwrap() error { return b.error }
-
-func isBreak(err error) bool {
-	_, ok := errors.AsType[broken](err)
-	return ok
-}
-
 // patience is for how long a consumer asks to be left alone; 0 if it does not.
 func patience(err error) time.Duration {
 	e, ok := errors.AsType[*problem.Error](err)
@@ -122,13 +112,13 @@ func (p *sending) open(ctx context.Context) error {
 	d := &p.dataset
 	switch {
 	case problem.Is(err, problem.NotFound), err == nil && (d.Withdrawn || d.ID != publishing.DatasetID(pc, d.Bucket, d.Key)):
-		return &refusal{reason: "the dataset is not on offer any more", final: true}
+		return &slices.Refusal{Reason: "the dataset is not on offer any more", Final: true}
 	case err != nil:
 		return err
 	}
 	p.store, err = p.stores.Open(ctx, p.tenant, d.Bucket)
 	if problem.Is(err, problem.NotFound) {
-		return &refusal{reason: "the dataset is not on offer any more", final: true}
+		return &slices.Refusal{Reason: "the dataset is not on offer any more", Final: true}
 	}
 	if err != nil {
 		return err
@@ -139,7 +129,7 @@ func (p *sending) open(ctx context.Context) error {
 	}
 	p.address, err = p.gateway.DataAddress(ctx, pc, p.flow.DataFlowID)
 	if problem.Is(err, problem.NotFound) {
-		return again(time.Second, "the flow has no data address")
+		return slices.Again(time.Second, "the flow has no data address")
 	}
 	if err != nil {
 		return err
@@ -154,7 +144,7 @@ func (p *sending) open(ctx context.Context) error {
 
 func (p *sending) sameVersion(object objectstore.Object, err error) error {
 	if problem.Is(err, problem.NotFound) || problem.Is(err, problem.Stale) || (err == nil && (object.ETag != p.dataset.StoreETag || object.Size != p.dataset.Size)) {
-		return again(2*longestWait, "another version of the dataset is being published")
+		return slices.Again(2*longestWait, "another version of the dataset is being published")
 	}
 	return err
 }
@@ -170,7 +160,7 @@ func (p *sending) ask(ctx context.Context) (there, error) {
 	}
 	res, err := p.consumer.Do(req)
 	if err != nil {
-		return there{}, broken{withoutURL(err)}
+		return there{}, slices.Break(slices.Unreachable("consumer", err))
 	}
 	_ = res.Body.Close() // HEAD has none
 	if err := p.renew(ctx, res.StatusCode); err != nil {
@@ -197,8 +187,8 @@ func (p *sending) send(ctx context.Context, from there) (complete bool, err erro
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p.reached.Store(from.offset)
-	w := &watched{r: body, stall: p.cfg.StallTime, cancel: cancel, count: func(n int) { p.sent.Add(int64(n)); p.reached.Add(int64(n)) }}
-	defer w.watch()()
+	w := &slices.Watched{Body: body, Stall: p.cfg.StallTime, Cancel: cancel, Count: func(n int) { p.sent.Add(int64(n)); p.reached.Add(int64(n)) }}
+	defer w.Watch()()
 	req, err := p.request(ctx, http.MethodPut, io.NopCloser(w)) // the transport must not close the object: its last read may be under way
 	if err != nil {
 		return false, err
@@ -218,10 +208,10 @@ func (p *sending) send(ctx context.Context, from there) (complete bool, err erro
 	}
 	res, err := p.consumer.Do(req)
 	if err != nil {
-		if fault := w.fault(); fault != nil && ctx.Err() == nil { // of the store, not of the connection
+		if _, fault := w.Seen(); fault != nil && ctx.Err() == nil { // of the store, not of the connection
 			return false, problem.Wrap(problem.Unavailable, fault, "the dataset's object can't be read")
 		}
-		return false, broken{errors.Join(withoutURL(err), context.Cause(ctx))}
+		return false, slices.Break(errors.Join(slices.Unreachable("consumer", err), context.Cause(ctx)))
 	}
 	defer func() { _ = res.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can serve again
@@ -252,22 +242,11 @@ func (p *sending) renew(ctx context.Context, status int) error {
 	return errRenewed
 }
 
-// request makes a request with the token of the data address, as its authType says. A token without a type counts as a bearer token.
+// request makes a request with the token of the data address.
 func (p *sending) request(ctx context.Context, method string, body io.Reader) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, p.address.Endpoint, body)
 	if err != nil {
-		return nil, &refusal{reason: "the consumer's data address is no URL", final: true}
+		return nil, &slices.Refusal{Reason: "the consumer's data address is no URL", Final: true}
 	}
-	if token := p.address.Property(dps.PropertyAuthorization); token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	return req, nil
-}
-
-// withoutURL keeps the endpoint, which may bear a secret, out of an error's text.
-func withoutURL(err error) error {
-	if u, ok := err.(*url.Error); ok { //nolint:errorlint // http.Client returns this very type
-		err = u.Err
-	}
-	return problem.Wrap(problem.Internal, err, "the consumer can't be reached")
+	return req, slices.Authorize(req, p.address)
 }

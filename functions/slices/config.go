@@ -1,4 +1,3 @@
-// Package slices holds the settings of functions that move bulk data in slices: transfer-puller and transfer-pusher.
 package slices
 
 import (
