@@ -41,7 +41,7 @@ const (
 	ExtSchedule             = "schedule"             // on Schedule events: one of the Schedule… values
 	ExtPartitionKey         = "partitionkey"         // orders events of one flow on a Kafka broker
 	ExtTraceParent          = "traceparent"
-	ExtFlowRole             = "flowrole"      // on dataflow events: CONSUMER or PROVIDER, for Triggers to look at
+	ExtFlowRole             = "flowrole"      // on dataflow events and transfer.progressed: CONSUMER or PROVIDER, for Triggers to look at
 	ExtFlowDirection        = "flowdirection" // on dataflow events: PULL or PUSH
 )
 
