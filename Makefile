@@ -7,7 +7,8 @@ GO       ?= go
 MODULES  := shared eventing dps-gateway functions infra
 PACKAGES := $(addsuffix /...,$(addprefix ./,$(MODULES)))
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-LDFLAGS  := -s -w -X github.com/tidegate/tidegate/shared/version.Version=$(VERSION)
+COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)$(shell git diff --quiet HEAD 2>/dev/null || echo -dirty)
+LDFLAGS  := -s -w -X github.com/tidegate/tidegate/shared/version.Version=$(VERSION) -X github.com/tidegate/tidegate/shared/version.Commit=$(COMMIT)
 BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -ldflags='$(LDFLAGS)'
 
 GOLANGCI_LINT_VERSION := v2.15.0
@@ -50,7 +51,7 @@ generate: ## Make the generated files anew
 
 .PHONY: check-generate
 check-generate: generate ## Fail if a generated file or a go.mod is not what its tool writes
-	@for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) mod tidy -diff) || { echo "go.mod of $$m: run 'go mod tidy' there"; exit 1; }; done
+	@for m in $(MODULES) infra/k8s; do (cd $$m && GOWORK=off $(GO) mod tidy -diff) || { echo "go.mod of $$m: run 'go mod tidy' there"; exit 1; }; done
 	@git diff --exit-code -- . || { echo "generated files differ: run 'make generate' and commit"; exit 1; }
 	@test -z "$$(git ls-files --others --exclude-standard)" || { git ls-files --others --exclude-standard; echo "generated files are not committed"; exit 1; }
 
@@ -59,6 +60,7 @@ check-generate: generate ## Fail if a generated file or a go.mod is not what its
 .PHONY: test
 test: test-tools build ## Run all tests, with the race detector
 	$(GO) test -race -shuffle=on -timeout=20m $(TESTFLAGS) $(PACKAGES)
+	GOWORK=off $(GO) -C infra/k8s test -shuffle=on -timeout=10m $(TESTFLAGS) ./...
 
 .PHONY: fuzz-short
 fuzz-short: ## Run every fuzz target for FUZZTIME (default 10s) each
@@ -71,15 +73,29 @@ bench: build test-tools bench-tools ## Measure: signaling, data endpoint beside 
 .PHONY: lint
 lint: .bin/golangci-lint ## Check style and known mistakes
 	@.bin/golangci-lint run $(PACKAGES)
+	@cd infra/k8s && GOWORK=off $(CURDIR)/.bin/golangci-lint run ./...
 
 ##@ Kubernetes
 
 # A module of its own, outside go.work: what it needs of Kubernetes must not raise the versions that the programs are built with.
-K8S := GOWORK=off $(GO) -C infra/k8s run ./cmd/k8s
+bin/k8s-tool bin/images-tool: bin/%-tool: FORCE
+	@GOWORK=off CGO_ENABLED=0 $(GO) -C infra/k8s build -o $(CURDIR)/$@ ./cmd/$*
+
+IMAGE_REPO ?= dev.local/tidegate
+IMAGE_TAG  ?= dev
+ARCH       ?= amd64,arm64
 
 .PHONY: manifests
-manifests: ## Render the Kustomize overlays into bin/manifests
-	@$(K8S) render -out $(CURDIR)/bin/manifests overlays/dev
+manifests: bin/k8s-tool ## Render the Kustomize overlays into bin/manifests
+	@bin/k8s-tool render -out bin/manifests infra/k8s/overlays/dev
+
+.PHONY: images
+images: bin/images-tool ## Build each program into an OCI archive in bin/images. ARCH=amd64,arm64 IMAGE_REPO=… IMAGE_TAG=… IMAGES="dps-gateway …"
+	@bin/images-tool -out bin/images -repo $(IMAGE_REPO) -tag $(IMAGE_TAG) -arch $(ARCH) -version $(VERSION) $(IMAGES)
+
+.PHONY: images-dev
+images-dev: bin/images-tool test-tools ## Pack what only the overlay dev needs: this machine's redis-server and S3 server
+	@bin/images-tool -out bin/images -repo $(IMAGE_REPO) -tag $(IMAGE_TAG) -host-programs redis=$$(command -v redis-server),versitygw=.bin/versitygw
 
 ##@ Tools
 

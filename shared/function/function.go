@@ -16,6 +16,7 @@ import (
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/telemetry"
+	"github.com/tidegate/tidegate/shared/version"
 )
 
 // Bounds of calls that the harness makes. A caller's context bounds them further.
@@ -124,7 +125,7 @@ func (s *Service) health(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "draining", http.StatusServiceUnavailable)
 		return
 	}
-	_, _ = w.Write([]byte("ok\n")) // a probe that went away needs no answer
+	_, _ = w.Write([]byte("ok " + version.String(s.name) + "\n")) // a probe that went away needs no answer
 }
 
 // authenticated lets pass who presents the internal token.

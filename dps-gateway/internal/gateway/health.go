@@ -28,12 +28,13 @@ type health struct {
 type state struct {
 	Status  string   `json:"status"` // "ok", or why not in one word
 	Version string   `json:"version"`
+	Commit  string   `json:"commit"`
 	Reasons []string `json:"reasons,omitempty"`
 }
 
 // live says that the process is up. It depends on nothing else: a restart mends no Redis.
 func (h *health) live(w http.ResponseWriter, _ *http.Request) {
-	respond(w, http.StatusOK, state{Status: "ok", Version: version.Version})
+	respond(w, http.StatusOK, state{Status: "ok", Version: version.Version, Commit: version.Revision()})
 }
 
 // ready says whether requests should come here, and if not why.
@@ -55,10 +56,10 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 		reasons = append(reasons, "TENANTS_DIR: "+h.tenantsDir+" is no folder")
 	}
 	if len(reasons) > 0 {
-		respond(w, http.StatusServiceUnavailable, state{Status: "not ready", Version: version.Version, Reasons: reasons})
+		respond(w, http.StatusServiceUnavailable, state{Status: "not ready", Version: version.Version, Commit: version.Revision(), Reasons: reasons})
 		return
 	}
-	respond(w, http.StatusOK, state{Status: "ok", Version: version.Version})
+	respond(w, http.StatusOK, state{Status: "ok", Version: version.Version, Commit: version.Revision()})
 }
 
 func respond(w http.ResponseWriter, code int, s state) {

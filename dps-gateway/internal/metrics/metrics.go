@@ -5,6 +5,7 @@ package metrics
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -73,7 +74,8 @@ func New() *Metrics {
 		broken:       counter("data_parts_broken_total", "Times that a data server or an object store was spared since it failed again and again.", pcLabel, "part"),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "tidegate_build_info", Help: "1, with the version as label.", ConstLabels: prometheus.Labels{"version": version.Version},
+		Name: "tidegate_build_info", Help: "1, with what was built as labels.",
+		ConstLabels: prometheus.Labels{"version": version.Version, "commit": version.Revision(), "goversion": runtime.Version()},
 	})
 	build.Set(1)
 	m.registry.MustRegister(
