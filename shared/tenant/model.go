@@ -74,9 +74,9 @@ type Auth struct {
 
 // Renewal is the tenant's part in the token renewal profile of Data Plane Signaling.
 type Renewal struct {
-	Offer  string     `yaml:"offer,omitempty"`  // as provider: long (default), short or off
+	Offer  string     `yaml:"offer,omitempty"`  // of addresses that the tenant makes: long (default), short or off
 	Demand bool       `yaml:"demand,omitempty"` // as consumer: refuse a pull whose data address can't be renewed
-	Key    RenewalKey `yaml:"key,omitempty"`    // as consumer: signs requests to renew; without it none is made
+	Key    RenewalKey `yaml:"key,omitempty"`    // for addresses that others made: signs requests to renew; without it none is made
 }
 
 // RenewalKey is a key of the tenant's own DID document: in a file, or in Vault.

@@ -39,7 +39,7 @@ func Family(tokenID string) (string, bool) {
 	return family, ok && family != ""
 }
 
-// Rotation renews the access token of a provider's flow.
+// Rotation renews the access token of a data address that this side made: a provider's on pull, a consumer's on push.
 type Rotation struct {
 	ParticipantContextID string
 	DataFlowID           string
@@ -56,10 +56,10 @@ type Rotated string
 const (
 	RotationApplied  Rotated = "applied"
 	RotationReplayed Rotated = "replayed" // the assertion was used before
-	RotationRefused  Rotated = "refused"  // the flow is not started, or the token is neither the one in force nor the previous one
+	RotationRefused  Rotated = "refused"  // the flow is not started (a consumer's push: nor prepared), or the token is neither the one in force nor the previous one
 )
 
-// Rotate renews the access token of a provider's flow, atomically, in one round trip. No stream is cut by it.
+// Rotate renews an access token, atomically, in one round trip. No stream is cut by it.
 func (s *Redis) Rotate(ctx context.Context, r *Rotation) (Rotated, error) {
 	names := []string{keys.Flow(r.ParticipantContextID, r.DataFlowID), keys.TokenID(r.ParticipantContextID, "renewal:"+r.Assertion)}
 	out, err := rotateScript.Run(ctx, s.rdb, names, r.Presented, r.Next, max(r.TTL.Milliseconds(), 1)).Text()

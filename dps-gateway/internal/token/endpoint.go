@@ -157,7 +157,7 @@ func (e *Endpoint) refresh(w http.ResponseWriter, r *http.Request) (answer []byt
 		return nil, pc, err
 	}
 	c := assertion.Claims
-	if c.Issuer != flow.CounterPartyID || !c.HasAudience(t.DID) || flow.Role != dps.Provider {
+	if c.Issuer != flow.CounterPartyID || !c.HasAudience(t.DID) || !dps.OwnsAddress(flow.Role, flow.Direction) {
 		return nil, pc, invalidClient(errors.New("the assertion is not the counterparty's, or for another audience"))
 	}
 	if err := e.DIDs.Check(r.Context(), flow.CounterPartyID, assertion); err != nil {

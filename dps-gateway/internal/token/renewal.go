@@ -31,9 +31,9 @@ const maxRefresh = 4096 // bytes of a refresh token
 
 var base64url = base64.RawURLEncoding
 
-// renewable tells whether an address gets a refresh token: the consumer must have a DID by which it can be known again.
+// renewable tells whether an address gets a refresh token: who uses it must have a DID by which it can be known again.
 func (i *Issuer) renewable(g dataflow.Grant) bool {
-	if i.renewal.Offer == nil || g.Profile != dps.ProfileHTTPPull || !did.IsWeb(g.CounterPartyID) {
+	if i.renewal.Offer == nil || !dps.IsHTTP(g.Profile) || !did.IsWeb(g.CounterPartyID) {
 		return false
 	}
 	offer := i.renewal.Offer(g.ParticipantContextID)
