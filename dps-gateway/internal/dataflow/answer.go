@@ -49,6 +49,9 @@ func refusal(r flowstore.Result, signal flowstore.Signal, id string) error {
 		return problem.New(problem.NotFound, "no data flow %q", id)
 	case flowstore.Exists:
 		e := problem.New(problem.Conflict, "has a data flow already, in state %s, made by another message", r.State)
+		if r.State == "" {
+			e = problem.New(problem.Conflict, "has a data flow already")
+		}
 		e.Field = "processId"
 		return e
 	case flowstore.WrongState:

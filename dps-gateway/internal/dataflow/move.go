@@ -67,12 +67,9 @@ func (s *Service) Suspend(ctx context.Context, c Call, m *dps.SuspendMessage) (A
 // transfer; the other takes the one of the message, if there is one. It takes two round trips, the others one: what the token is
 // bound to must be read first. A provider's flow needs a decision as its start did: one that is missing, as after a rebuild, is asked for.
 func (s *Service) Resume(ctx context.Context, c Call, m *dps.ResumeMessage) (Answer, error) {
-	f, ok, err := s.store.GetOnce(ctx, c.ParticipantContextID, c.DataFlowID, c.Once)
-	switch {
-	case err != nil:
+	f, err := s.flow(ctx, c)
+	if err != nil {
 		return nil, err
-	case !ok:
-		return nil, ErrTokenReused
 	}
 	c.Once = nil
 	t, err := s.move(c, flowstore.Resume, m.MessageID, meaning{DataAddress: m.DataAddress}, dps.Started, allowedFrom[dps.SignalResume])
@@ -166,12 +163,9 @@ func (s *Service) Completed(ctx context.Context, c Call, messageID string) (Answ
 
 // Status reads a flow for the control plane.
 func (s *Service) Status(ctx context.Context, c Call) (*dps.StatusResponseMessage, error) {
-	f, ok, err := s.store.GetOnce(ctx, c.ParticipantContextID, c.DataFlowID, c.Once)
-	switch {
-	case err != nil:
+	f, err := s.flow(ctx, c)
+	if err != nil {
 		return nil, err
-	case !ok:
-		return nil, ErrTokenReused
 	}
 	return &dps.StatusResponseMessage{DataFlowID: f.DataFlowID, State: f.State}, nil
 }

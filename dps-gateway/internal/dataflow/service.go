@@ -65,9 +65,10 @@ func New(store flowstore.Store, issuer AddressIssuer, decider Decider, opts Opti
 	return &Service{store: store, issuer: issuer, decider: decider, opts: opts}
 }
 
-// Call is who signals what about: the tenant, the flow, and the token's mark.
+// Call is who signals what about: the tenant, its control plane, the flow, and the token's mark.
 type Call struct {
 	ParticipantContextID string
+	ControlPlane         string // "" for the one that the tenant's document names
 	DataFlowID           string // equals the process id
 	Once                 *flowstore.Once
 	StartsAgain          bool // the control plane has no resume: a second start, or started, resumes a flow
@@ -100,9 +101,24 @@ func allowed(signal dps.Signal) []dps.State {
 	return from
 }
 
+// flow reads the flow of a call.
+func (s *Service) flow(ctx context.Context, c Call) (*flowstore.Flow, error) {
+	f, ok, err := s.store.GetOnce(ctx, c.ParticipantContextID, c.DataFlowID, c.Once)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, ErrTokenReused
+	case f.ControlPlane != c.ControlPlane: // to another control plane it is none
+		return nil, refusal(flowstore.Result{Outcome: flowstore.Unknown}, "", c.DataFlowID)
+	}
+	return f, nil
+}
+
 func (s *Service) transition(c Call, signal flowstore.Signal, messageID, fingerprint string) *flowstore.Transition {
 	return &flowstore.Transition{
 		ParticipantContextID: c.ParticipantContextID, DataFlowID: c.DataFlowID, Once: c.Once,
+		Caller: &flowstore.Caller{ControlPlane: c.ControlPlane},
 		Signal: signal, MessageID: messageID, Fingerprint: fingerprint, Now: s.opts.Now(),
 	}
 }

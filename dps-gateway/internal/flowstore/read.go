@@ -22,7 +22,7 @@ var getOnceScript = redis.NewScript(getOnceSource)
 
 // The fields of a flow that reads need. Data address and remembered answers are not among them.
 var (
-	viewFields = []string{"state", "step", "head", "more", "tok", "meta"}
+	viewFields = []string{"state", "step", "head", "more", "tok", "meta", "cpl"}
 	liveFields = []string{"state", "step", "head", "tok", "ptok", "dsver"}
 )
 
@@ -188,7 +188,7 @@ func flowOf(pc, id string, v []any) (*Flow, error) {
 			ParticipantContextID: pc, DataFlowID: id, State: dps.State(text(v, 0)), Revision: st.revision, Reason: st.reason,
 			UpdatedAt: time.UnixMilli(st.at).UTC(),
 		},
-		TokenID: text(v, 4),
+		TokenID: text(v, 4), ControlPlane: text(v, 6),
 	}
 	if !readHead(text(v, 2), &f.Flow) {
 		return nil, problem.New(problem.Internal, "the stored data flow %q can't be read", id)

@@ -58,12 +58,12 @@ func (s *Redis) Apply(ctx context.Context, t *Transition) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	args := make([]any, 0, 22+len(fields)+2*len(t.Effects))
+	args := make([]any, 0, 23+len(fields)+2*len(t.Effects))
 	args = append(args,
 		pc, id, string(t.Signal), t.MessageID, t.Fingerprint,
 		stateList(t.From), string(t.To), string(t.Role), string(t.Direction), t.IfRevision,
 		flag(t.New != nil), decided(t.Decided), t.Now.UnixMilli(), s.retention.Milliseconds(), keys.Changes(keys.Shard(pc)),
-		t.Reason, t.Answer, request, ttl, drops(t), len(fields), mode(t),
+		t.Reason, t.Answer, request, ttl, drops(t), len(fields), mode(t), callerOf(t),
 	)
 	args = append(args, fields...)
 	for _, e := range t.Effects {
@@ -128,6 +128,13 @@ func mode(t *Transition) string {
 	return ""
 }
 
+func callerOf(t *Transition) string {
+	if t.Caller == nil {
+		return ""
+	}
+	return "c" + t.Caller.ControlPlane
+}
+
 func drops(t *Transition) string {
 	var d []string
 	if t.DropAddress {
@@ -152,6 +159,9 @@ func fieldsOf(t *Transition) ([]any, error) {
 			return nil, err
 		}
 		fields = append(fields, "head", h, "more", m)
+		if t.Caller != nil && t.Caller.ControlPlane != "" {
+			fields = append(fields, "cpl", t.Caller.ControlPlane)
+		}
 	}
 	if t.TokenID != "" {
 		fields = append(fields, "tok", t.TokenID)

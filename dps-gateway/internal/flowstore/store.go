@@ -41,8 +41,9 @@ const (
 // Flow is a data flow without its data address.
 type Flow struct {
 	gatewayapi.Flow
-	TokenID  string // of the access token in force; of the side that owns the data address
-	Promised bool   // the control plane was answered that the flow is yet to be prepared or started: it waits for a callback
+	TokenID      string // of the access token in force; of the side that owns the data address
+	ControlPlane string // that made it, if it is one that has registered itself; "" for the one of the tenant's document
+	Promised     bool   // the control plane was answered that the flow is yet to be prepared or started: it waits for a callback
 }
 
 // Effect is an outbox entry that a transition appends; the script fills in the flow's own members, and leaves out what is of the
@@ -85,7 +86,13 @@ type Transition struct {
 	Check                bool           // change nothing but the token's mark: Allowed says that the transition may be
 	Effects              []Effect
 	Once                 *Once
+	Caller               *Caller // the control plane that signals; nil: no control plane does, and any flow of the tenant may be meant
 	Now                  time.Time
+}
+
+// Caller is a control plane. A flow can be reached only by the one that made it.
+type Caller struct {
+	ControlPlane string // its id if it has registered itself; "" for the one that the tenant's document names
 }
 
 // Decided makes a transition need an approving decision on the agreement, made about the flow's dataset and counterparty, and

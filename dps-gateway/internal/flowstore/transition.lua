@@ -1,7 +1,7 @@
 -- One transition of a data flow: everything that a signal changes, in one step.
 --
 -- KEYS: flow, index of the tenant's live flows, outbox of the shard, mark of the signaling token, decision, dataset.
--- ARGV: see below and Redis.Apply; from the 23rd on, pairs of fields to write, the first of which is the head if the flow is made,
+-- ARGV: see below and Redis.Apply; from the 24th on, pairs of fields to write, the first of which is the head if the flow is made,
 -- or the token if it gets a new one; then pairs of effects (lane, kind). Effects of the lane "hook" are for flows that have one.
 -- Returns: outcome, state, revision, answer to give again, reason.
 --
@@ -11,6 +11,7 @@
 --   head                      role, direction, profile, counterparty, agreement, dataset, hook; a line each; it never changes
 --   more                      what reads need beside it
 --   meta, dsver, tok, ptok, addr, addrat
+--   cpl                       the control plane that made it, unless it is the one of the tenant's document
 -- and its last 32 messages:
 --   m:<signal>:<message id>   <revision that the message made> <fingerprint>
 --   a:<revision>              <signal>:<message id>\n<answer>
@@ -19,7 +20,8 @@ local to, makes = ARGV[7], ARGV[11] == '1'
 local now, reason, drop, nfields = ARGV[13], ARGV[16], ARGV[20], tonumber(ARGV[21])
 local call = redis.call
 local mode = ARGV[22] -- 'check': only say whether it may be; 'amend': the answer is that to the message which made the flow, too
-local first = 23 -- of the pairs
+local caller = ARGV[23] -- the control plane: 'c' and its id, which is none for the one of the tenant's document; '' = none calls
+local first = 24 -- of the pairs
 local remembered = 32
 
 -- A signaling token is good for one request, and for the same one again.
@@ -28,8 +30,13 @@ if ARGV[19] ~= '0' and not call('SET', KEYS[4], ARGV[18], 'NX', 'PX', ARGV[19]) 
 end
 
 local name = signal .. ':' .. mid
-local f = call('HMGET', KEYS[1], 'state', 'step', 'head', 'm:' .. name)
+local f = call('HMGET', KEYS[1], 'state', 'step', 'head', 'm:' .. name, 'cpl')
 local state, head, rev = f[1], f[3], 0
+
+-- A flow is of the control plane that made it: to another it is none, but its id is taken.
+if state and caller ~= '' and caller ~= 'c' .. (f[5] or '') then
+  return { makes and 'exists' or 'unknown', '', 0, '', '' }
+end
 
 if state then
   local last, lastprint

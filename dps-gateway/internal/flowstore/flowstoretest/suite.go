@@ -117,6 +117,7 @@ func Run(t *testing.T, s Suite) {
 		"only the last 32 messages are remembered":                                    forgets,
 		"a provider's start needs dataset and approving decision":                     decided,
 		"a token is good for one request and for the same again":                      once,
+		"a flow is of the control plane that made it":                                 caller,
 		"an ended flow leaves the index, loses its secrets and is kept for a while":   ended,
 		"listing pages through all flows of one tenant by id":                         listed,
 		"a data address is stored, read alone and replaced":                           address,
