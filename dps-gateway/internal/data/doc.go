@@ -11,7 +11,7 @@
 // A stream is registered before the flow's state is read, and cut as soon as Redis tells that the flow or the dataset left
 // the state in which it may be served: the connection is reset, so nothing that waits in its buffers goes out, and the
 // client sees a broken body, never a complete one. What is not told, because a connection to Redis was lost, is found by
-// checking all open streams every few seconds; if that fails for longer than failClosed, all streams are cut.
+// checking all open streams every few seconds; a stream whose state could not be read for the blind time is cut.
 //
 // Refusals say as little as they can: 401 for every defect of a token, 404 for every reason why a flow is not served.
 package data

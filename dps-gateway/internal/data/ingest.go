@@ -59,7 +59,7 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request, a *token.Access) (
 	defer l.release()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	st := &stream{access: a, pushed: true, rc: http.NewResponseController(w), conn: connOf(ctx), cancel: cancel}
+	st := &stream{access: a, pushed: true, rc: http.NewResponseController(w), conn: connOf(ctx), cancel: cancel, seen: time.Now()}
 	s.streams.add(st) // before the state is read: what changes after the read finds the stream
 	defer s.streams.remove(st)
 	defer func() {

@@ -2,45 +2,72 @@ package data
 
 import (
 	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
+	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
 	"github.com/tidegate/tidegate/dps-gateway/internal/token"
 	"github.com/tidegate/tidegate/shared/dps"
 )
 
-// failClosed is how long streams go on while their state can't be read.
-const failClosed = 30 * time.Second
+// recheckAtOnce is how many streams are read at once.
+const recheckAtOnce = 500
 
-// Run cuts streams that may not go on, as changes tells, until the channel is closed.
+// Run cuts streams that may not go on, as changes tells, until the channel is closed; and those of which that could not be found out
+// for the blind time. States are read beside the loop, so that a Redis that hangs, or one node of it, holds up no other cut.
 func (s *Server) Run(ctx context.Context, changes <-chan flowstore.Change) {
-	checked := time.Now()
-	for c := range changes {
-		switch {
-		case c.Recheck:
-			s.housekeeping()
-			if s.recheck(ctx, s.streams.where(func(*token.Access) bool { return true })) {
-				checked = time.Now()
-			} else if time.Since(checked) > failClosed {
-				s.log.Error().Dur("for", failClosed).Msg("the state of open streams can't be read: all are cut")
-				s.cut(s.streams.where(func(*token.Access) bool { return true }), "unknown state")
+	var reads sync.WaitGroup
+	defer reads.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	blind := time.NewTicker(min(s.cfg.Blind/8, time.Second))
+	defer blind.Stop()
+	var all atomic.Bool // all streams are being looked at
+	read := func(list []*stream, then func()) {
+		reads.Go(func() { s.recheck(ctx, list); then() })
+	}
+	for {
+		select {
+		case c, more := <-changes:
+			switch {
+			case !more:
+				return
+			case c.Recheck:
+				s.housekeeping()
+				if all.CompareAndSwap(false, true) {
+					read(s.streams.where(everyStream), func() { all.Store(false) })
+				}
+			case c.DatasetID != "":
+				if list := s.streams.where(func(st *stream) bool {
+					return st.access.ParticipantContextID == c.ParticipantContextID && st.access.DatasetID == c.DatasetID
+				}); len(list) > 0 {
+					read(list, func() {})
+				}
+			case c.State != dps.Started && c.State != dps.Prepared: // a push may come as soon as the flow is prepared
+				s.cut(s.streams.ofFlow(c.ParticipantContextID, c.DataFlowID), string(c.State))
+			default: // another token is in force now
+				if list := s.streams.ofFlow(c.ParticipantContextID, c.DataFlowID); len(list) > 0 {
+					read(list, func() {})
+				}
 			}
-		case c.DatasetID != "":
-			s.recheck(ctx, s.streams.where(func(a *token.Access) bool {
-				return a.ParticipantContextID == c.ParticipantContextID && a.DatasetID == c.DatasetID
-			}))
-		case c.State != dps.Started && c.State != dps.Prepared: // a push may come as soon as the flow is prepared
-			s.cut(s.streams.ofFlow(c.ParticipantContextID, c.DataFlowID), string(c.State))
-		default: // another token is in force now
-			s.recheck(ctx, s.streams.ofFlow(c.ParticipantContextID, c.DataFlowID))
+		case <-blind.C:
+			if lost := s.streams.where(func(st *stream) bool { return st.unseen() > s.cfg.Blind }); len(lost) > 0 {
+				s.log.Error().Dur("for", s.cfg.Blind).Int("streams", len(lost)).Msg("whether streams may go on could not be read: they are cut")
+				s.cut(lost, "unknown state")
+			}
 		}
 	}
 }
 
+func everyStream(*stream) bool { return true }
+
 // TenantsChanged cuts the streams of tenants that are not in force any more, and lets go of what was kept of tenants.
 func (s *Server) TenantsChanged() {
-	s.cut(s.streams.where(func(a *token.Access) bool {
-		_, ok := s.Tenants.Get(a.ParticipantContextID)
+	s.cut(s.streams.where(func(st *stream) bool {
+		_, ok := s.Tenants.Get(st.access.ParticipantContextID)
 		return !ok
 	}), "tenant")
 	gone := func(pc string) bool {
@@ -62,31 +89,51 @@ func (s *Server) cut(list []*stream, why string) {
 	}
 }
 
-// recheck reads the state of streams and cuts those that may not go on; false if some state can't be read.
-func (s *Server) recheck(ctx context.Context, list []*stream) bool {
-	ok := true
-	for len(list) > 0 {
-		batch := list[:min(len(list), 500)]
-		list = list[len(batch):]
-		refs := make([]flowstore.ServedRef, len(batch))
-		for i, st := range batch {
-			refs[i] = refOf(st.access)
-		}
-		bctx, cancel := context.WithTimeout(ctx, liveTimeout)
-		states, err := s.Flows.ServedMany(bctx, refs)
-		cancel()
-		if err != nil {
-			s.log.Warn().Err(err).Int("streams", len(batch)).Msg("the state of open streams can't be read")
-			ok = false
+// recheck reads the state of streams and cuts those that may not go on. What can't be read in one round trip is read shard by
+// shard, since on a Cluster the node of one may be away while the others are there.
+func (s *Server) recheck(ctx context.Context, list []*stream) {
+	for batch := range slices.Chunk(list, recheckAtOnce) {
+		err := s.recheckBatch(ctx, batch)
+		if err == nil || ctx.Err() != nil {
 			continue
 		}
-		for i, st := range batch {
-			if may(st.access, &states[i], states[i].Keeps) != nil || ended(st.access) {
-				s.cut([]*stream{st}, "recheck")
-			}
+		s.log.Warn().Err(err).Int("streams", len(batch)).Msg("the state of open streams can't be read")
+		of := map[int][]*stream{}
+		for _, st := range batch {
+			shard := keys.Shard(st.access.ParticipantContextID)
+			of[shard] = append(of[shard], st)
 		}
+		if len(of) == 1 {
+			continue
+		}
+		var shards sync.WaitGroup
+		for _, one := range of {
+			shards.Go(func() { _ = s.recheckBatch(ctx, one) }) // said already; they count as unseen
+		}
+		shards.Wait()
 	}
-	return ok
+}
+
+func (s *Server) recheckBatch(ctx context.Context, batch []*stream) error {
+	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+	defer cancel()
+	refs := make([]flowstore.ServedRef, len(batch))
+	for i, st := range batch {
+		refs[i] = refOf(st.access)
+	}
+	asked := time.Now()
+	states, err := s.Flows.ServedMany(ctx, refs)
+	if err != nil {
+		return err
+	}
+	for i, st := range batch {
+		if may(st.access, &states[i], states[i].Keeps) != nil || ended(st.access) {
+			s.cut([]*stream{st}, "recheck")
+			continue
+		}
+		st.see(asked)
+	}
+	return nil
 }
 
 // ended tells whether an answer must end with its token. One that can be renewed is short so that the next request needs a newer

@@ -26,6 +26,7 @@ type Config struct {
 	Wait          time.Duration // for a data server's answer to begin, a cold start included, and for an object store's
 	Waiting       int           // requests of a tenant that wait for a cold start at once
 	Pause         time.Duration // in which a data server or an object store that has failed again and again is not asked
+	Blind         time.Duration // how long an open stream goes on while it can't be found out whether it may
 	Stall         time.Duration // a client must take a chunk of an answer within, a data server give something
 }
 
@@ -197,7 +198,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, a *token.Access) 
 	defer l.release()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	st := &stream{access: a, rc: http.NewResponseController(w), conn: connOf(ctx), cancel: cancel}
+	st := &stream{access: a, rc: http.NewResponseController(w), conn: connOf(ctx), cancel: cancel, seen: time.Now()}
 	s.streams.add(st) // before the state is read: what changes after the read finds the stream
 	defer s.streams.remove(st)
 	s.Metrics.StreamOpened(a.ParticipantContextID)

@@ -18,8 +18,23 @@ type stream struct {
 	conn   net.Conn // nil if the server does not tell
 	cancel context.CancelFunc
 
-	mu  sync.Mutex
-	cut bool
+	mu   sync.Mutex
+	cut  bool
+	seen time.Time // when its flow was last known to be one that may be served
+}
+
+// see notes that the stream might go on at a time.
+func (s *stream) see(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = at
+}
+
+// unseen is how long nothing has been known of the stream.
+func (s *stream) unseen() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.seen)
 }
 
 // extend gives the client d to take, or send, the next bytes; false if the stream was cut.
@@ -105,13 +120,13 @@ func (s *streams) ofFlow(pc, flow string) []*stream {
 }
 
 // where returns the streams that match.
-func (s *streams) where(match func(*token.Access) bool) []*stream {
+func (s *streams) where(match func(*stream) bool) []*stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []*stream
 	for _, of := range s.open {
 		for st := range of {
-			if match(st.access) {
+			if match(st) {
 				out = append(out, st)
 			}
 		}

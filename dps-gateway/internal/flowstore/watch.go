@@ -2,6 +2,8 @@ package flowstore
 
 import (
 	"context"
+	"errors"
+	"net"
 	"strings"
 	"time"
 
@@ -13,6 +15,9 @@ import (
 
 // watchBuffer is how many changes a reader may lag behind before it gets a Recheck instead.
 const watchBuffer = 1024
+
+// watchSilence is how long a connection may be silent before it is asked whether it is there, and then once more.
+const watchSilence = 3 * time.Second
 
 // PublishDataset tells open streams of every replica that a dataset was withdrawn or replaced. It may be called inside a
 // pipeline.
@@ -104,12 +109,21 @@ func (s *Redis) receiveOnce(ctx context.Context, channels []string, in chan<- Ch
 		stop()
 		_ = ps.Close()
 	}()
+	asked := false
 	for {
-		msg, err := ps.Receive(ctx)
+		msg, err := ps.ReceiveTimeout(ctx, watchSilence)
+		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() && !asked && ctx.Err() == nil {
+			asked = true
+			err = ps.Ping(ctx) // a connection that is dead without a word is found out so
+			if err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			miss()
 			return
 		}
+		asked = false
 		switch m := msg.(type) {
 		case *redis.Subscription:
 			miss() // what was told before the subscription stood

@@ -48,7 +48,9 @@ type Config struct {
 	EventWait      time.Duration `env:"EVENT_WAIT" envDefault:"75s"`            // for the broker's answer; above its subscribers' timeout
 	Retention      time.Duration `env:"RETENTION" envDefault:"168h"`            // of data flows and deliveries that have ended
 	TenantsEvery   time.Duration `env:"TENANTS_EVERY" envDefault:"2s"`          // how often the tenants' documents are looked at
-	DrainTime      time.Duration `env:"DRAIN_TIME" envDefault:"4s"`             // for what is under way when the process is told to stop
+	BlindTime      time.Duration `env:"BLIND_TIME" envDefault:"20s"`            // how long an open stream goes on while Redis can't be asked whether it may
+	DrainTime      time.Duration `env:"DRAIN_TIME" envDefault:"25s"`            // for what is under way when the process is told to stop, DRAIN_DELAY included
+	DrainDelay     time.Duration `env:"DRAIN_DELAY" envDefault:"2s"`            // how long it serves on, but is not ready, so that nobody is sent here any more when the listeners close
 
 	// Limits of tenants whose document sets none; 0 = no limit.
 	MaxStreams           int   `env:"TENANT_CONCURRENT_STREAMS" envDefault:"1000"`
@@ -94,6 +96,7 @@ func (c *Config) Validate() error {
 		{"DATA_WAIT", c.DataWait},
 		{"DATA_PAUSE", c.DataPause},
 		{"STALL_TIME", c.StallTime},
+		{"BLIND_TIME", c.BlindTime},
 		{"EVENT_WAIT", c.EventWait},
 		{"RETENTION", c.Retention},
 		{"TENANTS_EVERY", c.TenantsEvery},
@@ -104,6 +107,9 @@ func (c *Config) Validate() error {
 	}
 	if c.DrainTime < 0 {
 		fault("DRAIN_TIME", "%v is out of range: 0s or more is expected", c.DrainTime)
+	}
+	if c.DrainDelay < 0 || c.DrainDelay > c.DrainTime {
+		fault("DRAIN_DELAY", "%v is out of range: 0s to DRAIN_TIME (%v) is expected", c.DrainDelay, c.DrainTime)
 	}
 	if c.DataWaiting <= 0 {
 		fault("DATA_WAITING", "%d is out of range: 1 or more is expected", c.DataWaiting)

@@ -1,13 +1,16 @@
 package gateway_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -372,15 +375,87 @@ func TestAStreamThatCanFinishWhileDrainingDoes(t *testing.T) {
 	stopped := make(chan error, 1)
 	go func() { stopped <- r.stop() }()
 	within(t, 5*time.Second, "the listener closes", func() bool {
-		_, err := r.hc.Get("http://" + r.metrics + "/healthz")
+		c, err := net.Dial("tcp", r.public)
+		if err == nil {
+			c.Close()
+		}
 		return err != nil
 	})
+	if res, err := r.hc.Get("http://" + r.metrics + "/readyz"); err != nil || res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("the probe while a stream is under way: %v", err)
+	} else {
+		res.Body.Close()
+	}
 	more, err := io.Copy(io.Discard, res.Body)
 	if err != nil || n+more != int64(len(content)) {
 		t.Errorf("%d bytes: %v", n+more, err)
 	}
 	if err := <-stopped; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWhoKeepsAConnectionIsSentElsewhereBeforeTheListenersClose has a gateway stop: at once it is not ready, but it serves on, and
+// ends each connection with the answer, so that no request meets a closed door; idle connections end without a reset.
+func TestWhoKeepsAConnectionIsSentElsewhereBeforeTheListenersClose(t *testing.T) {
+	w := newWorld(t)
+	r := w.start(func(c *gateway.Config) { c.DrainTime, c.DrainDelay = 8*time.Second, 2*time.Second })
+	g := r.startFlow("provider", r.publish("provider", "a", []byte("a")))
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", r.public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	ask := func(c net.Conn) (*http.Response, error) {
+		if err := r.request(http.MethodGet, g).Write(c); err != nil {
+			return nil, err
+		}
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			return nil, err
+		}
+		_, err = io.Copy(io.Discard, res.Body)
+		return res, err
+	}
+	busy, idle := dial(), dial()
+	for _, c := range []net.Conn{busy, idle} {
+		if res, err := ask(c); err != nil || res.StatusCode != 200 || res.Close {
+			t.Fatalf("before: %v %v", res, err)
+		}
+	}
+	began := time.Now()
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.stop() }()
+	within(t, 2*time.Second, "it is not ready", func() bool {
+		res, err := r.hc.Get("http://" + r.metrics + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode == http.StatusServiceUnavailable
+	})
+	for what, c := range map[string]net.Conn{"a connection that was kept": busy, "a new connection": dial()} {
+		if res, err := ask(c); err != nil || res.StatusCode != 200 || !res.Close {
+			t.Errorf("%s: %+v %v", what, res, err)
+		}
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("%s ends with %v", what, err)
+		}
+	}
+	if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("an idle connection ends with %v", err)
+	}
+	if took := time.Since(began); took < 2*time.Second {
+		t.Errorf("it was closed after %v", took)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 6*time.Second {
+		t.Errorf("with nothing under way it took %v to stop", took)
 	}
 }
 

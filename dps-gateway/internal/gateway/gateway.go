@@ -165,7 +165,7 @@ func (g *Gateway) assemble(f files) {
 		}, log)
 	m.LeftOver(func() int { return len(g.registrar.Left()) })
 	g.data = data.New(data.Config{
-		DataServerURL: cfg.DataServerURL, Wait: cfg.DataWait, Waiting: cfg.DataWaiting, Pause: cfg.DataPause, Stall: cfg.StallTime,
+		DataServerURL: cfg.DataServerURL, Wait: cfg.DataWait, Waiting: cfg.DataWaiting, Pause: cfg.DataPause, Stall: cfg.StallTime, Blind: cfg.BlindTime,
 		Limits: tenant.Limits{ConcurrentStreams: cfg.MaxStreams, RequestsPerSecond: cfg.MaxRequestsPerSecond, BytesPerSecond: cfg.MaxBytesPerSecond},
 	}, data.Deps{
 		Tokens: issuer, Flows: g.store, Datasets: recs, Records: recs, Outbox: writer, Tenants: g.tenants, DataServer: g.clients.functions,
@@ -197,6 +197,9 @@ func (g *Gateway) assemble(f files) {
 		profiles(probes)
 	}
 	g.listeners[3].server = newServer(probes, log)
+	for _, l := range g.listeners {
+		l.server.Handler = last(&g.health.draining, l.server.Handler)
+	}
 }
 
 // relayDrain is the part of the drain time that is the outbox's: what it can't send then stays in Redis.
@@ -228,7 +231,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.log.Info().Stringer("signaling", g.listeners[0].ln.Addr()).Stringer("public", g.listeners[1].ln.Addr()).
 		Stringer("internal", g.listeners[2].ln.Addr()).Stringer("metrics", g.listeners[3].ln.Addr()).
 		Int("tenants", len(g.tenants.All())).Msg("serving")
-	err := serve(ctx, g.listeners, g.cfg.DrainTime-relayDrain(g.cfg.DrainTime), func() {
+	err := serve(ctx, g.listeners[:3], g.listeners[3], g.cfg.DrainDelay, g.cfg.DrainTime-relayDrain(g.cfg.DrainTime), func() {
 		g.health.draining.Store(true)
 		g.log.Info().Dur("drain_time", g.cfg.DrainTime).Msg("stopping")
 	})

@@ -5,16 +5,25 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
 	"github.com/tidegate/tidegate/shared/version"
 )
 
-// pingTimeout bounds what a readiness probe waits for Redis.
-const pingTimeout = time.Second
+const (
+	probeTimeout = time.Second // what a readiness probe waits for Redis
+	probeLife    = time.Minute // of what it writes
+	probeShards  = 4           // of them; on a Cluster they are on several nodes
+
+	// settleTime is how long a Redis that took no writes must take them before the gateway is ready again: after an outage the driver
+	// refuses new connections for up to a second longer.
+	settleTime = 1500 * time.Millisecond
+)
 
 // health answers probes.
 type health struct {
@@ -22,6 +31,10 @@ type health struct {
 	guard      *guard
 	tenantsDir string
 	draining   atomic.Bool
+
+	mu     sync.Mutex
+	failed bool      // a probe has found that Redis takes no writes,
+	since  time.Time // and another one since that it does; zero = none yet
 }
 
 // state is the body of both answers.
@@ -43,10 +56,11 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	if h.draining.Load() {
 		reasons = append(reasons, "the gateway is stopping")
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), pingTimeout)
-	defer cancel()
-	if err := h.rdb.Ping(ctx).Err(); err != nil {
-		reasons = append(reasons, "REDIS_URL: Redis does not answer: "+err.Error())
+	if err := h.writes(r.Context()); err != nil {
+		h.settled(false)
+		reasons = append(reasons, "REDIS_URL: Redis takes no writes: "+err.Error())
+	} else if !h.settled(true) {
+		reasons = append(reasons, "REDIS_URL: Redis takes writes again, since a moment only")
 	} else if !h.guard.checked.Load() {
 		reasons = append(reasons, "REDIS_URL: Redis has not told its settings yet")
 	}
@@ -60,6 +74,42 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	respond(w, http.StatusOK, state{Status: "ok", Version: version.Version, Commit: version.Revision()})
+}
+
+// writes tells whether Redis takes writes, on a Cluster for some of the tenants at least. One that answers and takes none, since it is
+// full, a replica or misses its own, is of no use to a signal: control planes take any answer but a success as final, and try again
+// only if nobody answers; so nobody shall.
+func (h *health) writes(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	var set [probeShards]*redis.StatusCmd
+	_, err := h.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i := range set {
+			set[i] = p.Set(ctx, keys.Probe(i*keys.Shards/probeShards), "", probeLife)
+		}
+		return nil
+	})
+	for _, s := range set {
+		if s.Val() == "OK" {
+			return nil // of one node at least
+		}
+	}
+	return err
+}
+
+// settled notes what a probe has found, and tells whether Redis has taken writes for long enough.
+func (h *health) settled(writes bool) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case !writes:
+		h.failed, h.since = true, time.Time{}
+	case h.failed && h.since.IsZero():
+		h.since = time.Now()
+	case h.failed && time.Since(h.since) >= settleTime:
+		h.failed = false
+	}
+	return !h.failed
 }
 
 func respond(w http.ResponseWriter, code int, s state) {

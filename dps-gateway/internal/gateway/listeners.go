@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -60,12 +61,23 @@ func (w debugWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// serve serves all listeners until one fails or ctx ends; then it lets what is under way finish until the drain time is over, and
-// breaks off the rest.
-func serve(ctx context.Context, all []*listener, drain time.Duration, draining func()) error {
-	failed := make(chan error, len(all))
+// last closes the connection after each answer once the gateway stops, so that who keeps connections opens the next one elsewhere.
+func last(draining *atomic.Bool, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// serve serves all listeners until one fails or ctx ends. Then it serves on for the delay, in which whoever sends requests here learns
+// that he shall not; closes the listeners and the connections that are idle; lets what is under way finish until the drain time,
+// the delay included, is over; and breaks off the rest. The listener of the probes closes last: they tell why nothing else answers.
+func serve(ctx context.Context, all []*listener, probes *listener, delay, drain time.Duration, draining func()) error {
+	failed := make(chan error, len(all)+1)
 	var serving sync.WaitGroup
-	for _, l := range all {
+	for _, l := range append([]*listener{probes}, all...) {
 		serving.Go(func() {
 			if err := l.server.Serve(l.ln); !errors.Is(err, http.ErrServerClosed) {
 				failed <- problem.New(problem.Internal, "%s: %w", l.setting, err)
@@ -76,19 +88,27 @@ func serve(ctx context.Context, all []*listener, drain time.Duration, draining f
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
+		delay = 0
 	}
 	draining()
-	down, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	down, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(drain, delay))
 	defer cancel()
+	select {
+	case <-time.After(delay):
+	case err = <-failed:
+	}
 	var closing sync.WaitGroup
 	for _, l := range all {
-		closing.Go(func() {
-			if l.server.Shutdown(down) != nil {
-				_ = l.server.Close() // the drain time is over: what is open is broken off, and seen as broken
-			}
-		})
+		closing.Go(func() { l.close(down) })
 	}
 	closing.Wait()
+	probes.close(down)
 	serving.Wait()
 	return err
+}
+
+func (l *listener) close(ctx context.Context) {
+	if l.server.Shutdown(ctx) != nil {
+		_ = l.server.Close() // the drain time is over: what is open is broken off, and seen as broken
+	}
 }

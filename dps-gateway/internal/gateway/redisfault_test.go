@@ -114,28 +114,6 @@ func TestAFullRedisRefusesWholeSignalsAndRecovers(t *testing.T) {
 	}
 }
 
-func TestAFrozenRedisIsAnswered503WithinSeconds(t *testing.T) {
-	f := newFaulty(t)
-	f.redis.Stop()
-	begin := time.Now()
-	f.passing("prepare", f.prepare("new"))
-	f.passing("suspend", f.try(f.grant.flow+"/suspend", map[string]any{"messageId": "s-1", "reason": "x"}))
-	f.passing("data", f.get(f.grant))
-	if took := time.Since(begin); took > 10*time.Second {
-		t.Errorf("three answers took %v", took)
-	}
-	f.redis.Continue()
-	// The frozen server may have read the commands and runs them now: then the repeats get the answer of the first.
-	within(t, 10*time.Second, "prepare again", func() bool { return f.prepare("new").code == http.StatusOK })
-	if a := f.try(f.grant.flow+"/suspend", map[string]any{"messageId": "s-1", "reason": "x"}); a.code != http.StatusOK || f.state(f.grant.flow) != dps.Suspended {
-		t.Errorf("suspend again: %d %s, flow is %s", a.code, a.body, f.state(f.grant.flow))
-	}
-	fl, err := f.api.Flow(t.Context(), "provider", f.grant.flow)
-	if err != nil || fl.Revision != 2 {
-		t.Errorf("the repeats have made revision %d: %v", fl.Revision, err)
-	}
-}
-
 func TestARedisThatComesBackEmptyKnowsNothingAndServesNothing(t *testing.T) {
 	f := newFaulty(t)
 	f.redis.Kill()
@@ -160,22 +138,6 @@ func TestARedisThatKeepsItsFileKnowsAllAfterAKill(t *testing.T) {
 	f.redis.Kill()
 	f.redis.Start()
 	within(t, 10*time.Second, "data again", func() bool { return f.get(f.grant).code == http.StatusOK })
-}
-
-func TestAReadOnlyReplicaIsAPassingFailure(t *testing.T) {
-	f := newFaulty(t)
-	other := redistest.NewProcess(t)
-	_, port, _ := strings.Cut(other.Addr, ":")
-	c := f.redis.Client()
-	// It becomes a replica of one that has nothing, as in a failover gone wrong.
-	if err := c.ReplicaOf(t.Context(), "127.0.0.1", port).Err(); err != nil {
-		t.Fatal(err)
-	}
-	f.passing("prepare", f.prepare("new"))
-	if err := c.ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
-		t.Fatal(err)
-	}
-	within(t, 10*time.Second, "prepare again", func() bool { return f.prepare("new").code == http.StatusOK })
 }
 
 func TestAGatewayDoesNotRunOnARedisThatDropsKeys(t *testing.T) {

@@ -64,6 +64,9 @@ func OutboxLease(shard int) string { return tags[shard] + "outbox:lease" }
 // of no shard.
 const Relays = "tg:{relays}:outbox"
 
+// Probe is written by readiness probes, to see whether writes are taken. It ends by itself.
+func Probe(shard int) string { return tags[shard] + "probe" }
+
 // Changes is the pub/sub channel on which the shard's changes of live flows and datasets are told.
 func Changes(shard int) string { return tags[shard] + "changes" }
 

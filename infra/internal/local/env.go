@@ -40,7 +40,7 @@ func (l Layout) gatewayEnv() []string {
 		"K_SINK=" + l.sink(), "TENANTS_DIR=" + l.Tenants(),
 		"INTERNAL_TOKEN_FILE=" + l.TokenFile(), "CONTROLPLANE_KEY_FILE=" + l.secret("controlplane-key"),
 		"SIGNING_KEY_FILE=" + l.secret("signing-key.pem"), "APPROVER_URL=" + l.functionURL("negotiation-approver"),
-		"DATA_SERVER_URL=" + l.functionURL("data-server"), "ALLOW_PLAIN_HTTP=true", "DRAIN_TIME=1s",
+		"DATA_SERVER_URL=" + l.functionURL("data-server"), "ALLOW_PLAIN_HTTP=true", "DRAIN_TIME=1s", "DRAIN_DELAY=0s",
 	}
 }
 

@@ -1,0 +1,262 @@
+package gateway_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tidegate/tidegate/dps-gateway/internal/gateway"
+	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
+	"github.com/tidegate/tidegate/dps-gateway/internal/redistest"
+	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/gatewayapi"
+)
+
+// troubles are what may happen to a redis-server: how it begins, how it ends, and whether it can be read meanwhile.
+var troubles = map[string]struct {
+	begin, end func(t *testing.T, p *redistest.Process)
+	readable   bool
+}{
+	"it is full": {
+		begin:    configure("maxmemory", "1mb"),
+		end:      configure("maxmemory", "0"),
+		readable: true,
+	},
+	"it is a read-only replica": { // of one that does not exist, as in a failover gone wrong
+		begin:    replicaOf("127.0.0.1", "1"),
+		end:      replicaOf("NO", "ONE"),
+		readable: true,
+	},
+	"it misses its replicas": {
+		begin:    configure("min-replicas-to-write", "1"),
+		end:      configure("min-replicas-to-write", "0"),
+		readable: true,
+	},
+	"it is away": {
+		begin: func(_ *testing.T, p *redistest.Process) { p.Kill() },
+		end:   func(_ *testing.T, p *redistest.Process) { p.Start() },
+	},
+	"it hangs": {
+		begin: func(_ *testing.T, p *redistest.Process) { p.Stop() },
+		end:   func(_ *testing.T, p *redistest.Process) { p.Continue() },
+	},
+}
+
+func configure(name, value string) func(*testing.T, *redistest.Process) {
+	return func(t *testing.T, p *redistest.Process) {
+		t.Helper()
+		if err := p.Client().ConfigSet(t.Context(), name, value).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func replicaOf(host, port string) func(*testing.T, *redistest.Process) {
+	return func(t *testing.T, p *redistest.Process) {
+		t.Helper()
+		if err := p.Client().ReplicaOf(t.Context(), host, port).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// call is a request that is made while Redis is in trouble, and the very same again when it is over.
+type call struct {
+	method, url, body string
+	header            []string
+	writes            bool
+}
+
+func (c call) do(r *running) answer {
+	r.w.tb.Helper()
+	req, err := http.NewRequestWithContext(r.w.tb.Context(), c.method, c.url, strings.NewReader(c.body))
+	if err != nil {
+		r.w.tb.Fatal(err)
+	}
+	for i := 0; i < len(c.header); i += 2 {
+		req.Header.Set(c.header[i], c.header[i+1])
+	}
+	return r.do(req)
+}
+
+// TestRedisInTrouble makes every sort of request while Redis is in every sort of trouble: each is answered 503 with Retry-After
+// within a bound, and the probe says that the gateway is not ready. When the trouble is over the gateway serves again by itself, the
+// same requests succeed, and each has happened once.
+func TestRedisInTrouble(t *testing.T) {
+	for name, trouble := range troubles {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFaulty(t, "--appendonly", "yes", "--appendfsync", "always")
+			f.w.tenant("other", "sinks:\n  - name: in\n    bucket: files\n    prefix: got/\n")
+			d := f.publish("provider", "b.txt", []byte("content"))
+			flows := map[string]grant{}
+			for _, flow := range []string{"suspended", "resumed", "terminated", "completed", "word", "read"} {
+				flows[flow] = f.startFlow("provider", d)
+			}
+			f.signal("provider", flows["resumed"].flow+"/suspend", map[string]any{"messageId": "s-0"})
+			var push grant
+			within(t, 5*time.Second, "the sink is known", func() bool {
+				push = f.preparePush("other", "pushed", "")
+				return f.push(http.MethodHead, push, bytes.NewReader(nil)).code == 200
+			})
+			within(t, 5*time.Second, "the outbox is empty", func() bool {
+				return f.redis.Client().XLen(t.Context(), keys.Outbox(keys.Shard("provider"))).Val() == 0
+			})
+			calls := f.calls(flows, push, d)
+
+			trouble.begin(t, f.redis)
+			within(t, 10*time.Second, "it is not ready", func() bool { return f.ready() == http.StatusServiceUnavailable })
+			const bound = 5 * time.Second // two tries of half a second each for a connection and a command; the rest is the machine's
+			var all sync.WaitGroup
+			for what, c := range calls {
+				all.Go(func() {
+					began := time.Now()
+					a := c.do(f.running)
+					if took := time.Since(began); took > bound {
+						t.Errorf("%s: answered after %v", what, took)
+					}
+					if trouble.readable && !c.writes {
+						if a.code != http.StatusOK {
+							t.Errorf("%s needs no write, but: %d %s", what, a.code, a.body)
+						}
+						return
+					}
+					f.passing(what, a)
+					if strings.Contains(string(a.body), "OOM") || strings.Contains(string(a.body), "READONLY") || strings.Contains(string(a.body), f.redis.Addr) {
+						t.Errorf("%s: the cause is told: %s", what, a.body)
+					}
+				})
+			}
+			all.Wait()
+
+			trouble.end(t, f.redis)
+			within(t, 15*time.Second, "it is ready again", func() bool { return f.ready() == http.StatusOK })
+			for _, what := range []string{"prepare", "start", "suspend", "resume", "terminate", "completed", "word", "push", "record", "data", "status", "read of a record", "list"} {
+				c, ok := calls[what]
+				if !ok {
+					t.Fatalf("no call %q", what)
+				}
+				if a := c.do(f.running); a.code < 200 || a.code > 299 {
+					t.Errorf("%s, again: %d %s", what, a.code, a.body)
+				}
+			}
+			for id, want := range map[string]struct {
+				state    dps.State
+				revision int64
+			}{
+				"new-prepared": {dps.Prepared, 1}, "new-started": {dps.Started, 1}, flows["suspended"].flow: {dps.Suspended, 2},
+				flows["resumed"].flow: {dps.Started, 3}, flows["terminated"].flow: {dps.Terminated, 2}, flows["completed"].flow: {dps.Completed, 2},
+				flows["word"].flow: {dps.Completed, 2}, flows["read"].flow: {dps.Started, 1},
+			} {
+				fl, err := f.api.Flow(t.Context(), "provider", id)
+				if err != nil || fl.State != want.state || fl.Revision != want.revision {
+					t.Errorf("%s is %+v: %v; want %+v", id, fl, err, want)
+				}
+			}
+			within(t, 20*time.Second, "the outbox goes on", func() bool {
+				return f.redis.Client().XLen(context.Background(), keys.Outbox(keys.Shard("provider"))).Val() == 0
+			})
+		})
+	}
+}
+
+// ready is what the readiness probe says.
+func (f *faulty) ready() int {
+	f.w.tb.Helper()
+	res, err := f.hc.Get("http://" + f.metrics + "/readyz")
+	if err != nil {
+		f.w.tb.Fatal(err)
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, res.Body)
+	return res.StatusCode
+}
+
+// calls are one request of every sort.
+func (f *faulty) calls(flows map[string]grant, push grant, d gatewayapi.Dataset) map[string]call {
+	f.w.tb.Helper()
+	dec := gatewayapi.Decision{
+		ID: gatewayapi.AgreementRecordID("agr-new"), AgreementID: "agr-new", DatasetID: d.ID, CounterPartyID: "did:web:consumer.test",
+		Verdict: gatewayapi.Approved, Rule: "all", By: "rules", Mode: "veto", DecidedAt: time.Now(),
+	}
+	if _, err := f.api.Put(f.w.tb.Context(), "provider", gatewayapi.KindDecision, dec.ID, dec, gatewayapi.Always()); err != nil {
+		f.w.tb.Fatal(err)
+	}
+	signals := "http://" + f.signaling + "/participants/provider/dataflows/"
+	public, internal := "http://"+f.public, "http://"+f.internal+"/v1/participants/provider/"
+	secret := []string{"Authorization", "Bearer " + f.w.secret.Value(), "Content-Type", "application/json"}
+	begin := func(id string) string {
+		return fmt.Sprintf(`{"messageId":"m-%[1]s","participantId":"did:web:provider.test","counterPartyId":"did:web:consumer.test","dataspaceContext":"x",
+			"processId":%[1]q,"agreementId":"agr-new","datasetId":%[2]q,"profile":%[3]q,"claims":{}}`, id, d.ID, dps.ProfileHTTPPull)
+	}
+	record := fmt.Sprintf(`{"id":"r","bucket":"files","key":"k","rule":"all","size":1,"sha256":%q,"storeEtag":"e","contentType":"text/plain"}`, strings.Repeat("ab", 32))
+	read := flows["read"]
+	return map[string]call{
+		"prepare":          {http.MethodPost, signals + "prepare", begin("new-prepared"), nil, true},
+		"start":            {http.MethodPost, signals + "start", begin("new-started"), nil, true},
+		"suspend":          {http.MethodPost, signals + flows["suspended"].flow + "/suspend", `{"messageId":"s-1","reason":"x"}`, nil, true},
+		"resume":           {http.MethodPost, signals + flows["resumed"].flow + "/resume", `{"messageId":"r-1"}`, nil, true},
+		"terminate":        {http.MethodPost, signals + flows["terminated"].flow + "/terminate", `{"messageId":"t-1","reason":"x"}`, nil, true},
+		"completed":        {http.MethodPost, signals + flows["completed"].flow + "/completed", `{}`, nil, true},
+		"status":           {http.MethodGet, signals + read.flow + "/status", "", nil, false},
+		"data":             {http.MethodGet, public + read.path, "", []string{"Authorization", "Bearer " + read.token}, false},
+		"push":             {http.MethodPut, public + push.path, "pushed", []string{"Authorization", "Bearer " + push.token}, true},
+		"word":             {http.MethodPost, internal + "dataflows/" + flows["word"].flow + "/completed", "", secret, true},
+		"record":           {http.MethodPut, internal + "datasets/r", record, secret, true},
+		"read of a record": {http.MethodGet, internal + "datasets/" + d.ID, "", secret, false},
+		"list":             {http.MethodGet, internal + "dataflows", "", secret, false},
+	}
+}
+
+// TestAStreamOutlivesAShortOutageOfRedisAndNoLongOne has Redis hang under open streams. A suspension that is made meanwhile can't be
+// heard, so after the blind time no stream goes on; before it none is cut.
+func TestAStreamOutlivesAShortOutageOfRedisAndNoLongOne(t *testing.T) {
+	const blind = 4 * time.Second
+	p := redistest.NewProcess(t)
+	w := newWorldOn(t, p.Client(), "redis://"+p.Addr+"/0")
+	r := w.start(func(c *gateway.Config) {
+		c.Redis.Timeout, c.BlindTime, c.MaxBytesPerSecond = 500*time.Millisecond, blind, 4<<20
+	})
+	g := r.startFlow("provider", r.publish("provider", "big", make([]byte, 256<<20)))
+	res, _ := slowly(t, r, g)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, res.Body)
+		ended <- err
+	}()
+	p.Stop()
+	select {
+	case err := <-ended:
+		t.Fatalf("cut although Redis was away for a moment only: %v", err)
+	case <-time.After(blind / 4):
+	}
+	p.Continue()
+	within(t, 5*time.Second, "the state is read again", func() bool { return r.do(r.request(http.MethodHead, g)).code == 200 })
+	select {
+	case err := <-ended:
+		t.Fatalf("cut although Redis is there: %v", err)
+	case <-time.After(blind + time.Second): // the state has been read meanwhile
+	}
+	p.Stop()
+	defer p.Continue()
+	began := time.Now()
+	select {
+	case err := <-ended:
+		if took := time.Since(began); took > blind+2*time.Second {
+			t.Errorf("cut after %v", took)
+		} else {
+			t.Logf("cut after %v", took)
+		}
+		if err == nil {
+			t.Error("the client saw a whole body")
+		}
+	case <-time.After(3 * blind):
+		t.Error("it goes on without anybody knowing whether it may")
+	}
+}
