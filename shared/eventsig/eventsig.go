@@ -42,17 +42,31 @@ func Check(secret *auth.SharedSecret, e *event.Event) bool {
 	return ok && s != "" && secret.CheckMAC(message(e), s)
 }
 
-// message is what is signed: each part with its length before it, so that none can be moved into the next.
+// Message is what is signed, for senders that have no event.Event. Data is JSON in the one
+// spelling that is signed: as encoding/json writes valid UTF-8, members sorted.
+type Message struct {
+	ID, Source, Type, Subject, DataSchema, ParticipantContextID string
+	Data                                                        []byte
+}
+
+// Signature is the value of the attribute.
+func (m *Message) Signature(secret *auth.SharedSecret) string { return secret.MAC(m.bytes()) }
+
+// bytes has each part with its length before it, so that none can be moved into the next.
+func (m *Message) bytes() []byte {
+	b := make([]byte, 0, 512+len(m.Data))
+	for _, part := range [...]string{m.ID, m.Source, m.Type, m.Subject, m.DataSchema, m.ParticipantContextID} {
+		b = append(binary.BigEndian.AppendUint64(b, uint64(len(part))), part...)
+	}
+	return append(binary.BigEndian.AppendUint64(b, uint64(len(m.Data))), m.Data...)
+}
+
 func message(e *event.Event) []byte {
 	pc, _ := e.Extensions()[extParticipantContext].(string)
-	var b bytes.Buffer
-	for _, part := range [][]byte{
-		[]byte(e.ID()), []byte(e.Source()), []byte(e.Type()), []byte(e.Subject()), []byte(e.DataSchema()), []byte(pc), canonical(e),
-	} {
-		b.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
-		b.Write(part)
+	m := Message{
+		ID: e.ID(), Source: e.Source(), Type: e.Type(), Subject: e.Subject(), DataSchema: e.DataSchema(), ParticipantContextID: pc, Data: canonical(e),
 	}
-	return b.Bytes()
+	return m.bytes()
 }
 
 // canonical is the data, JSON in one spelling: members sorted, no white space, numbers as they are written.

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime/debug"
 
 	"github.com/rs/zerolog"
 
@@ -21,12 +22,23 @@ func main() {
 	function.Main("dps-gateway", run)
 }
 
+// collectLess trades a few mebibytes for CPU: a gateway's heap is small and made of what one request needs, so that at Go's default
+// the collector runs some ten times a second under load. GOGC and GOMEMLIMIT, where they are set, have their way.
+func collectLess() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+}
+
+const gcPercent = 400
+
 func run(ctx context.Context, log zerolog.Logger) error {
 	cfg, err := function.LoadConfig[gateway.Config]()
 	if err != nil {
 		return err
 	}
 	redisconn.LogTo(log)
+	collectLess()
 	g, err := gateway.Open(ctx, cfg, log)
 	if err != nil {
 		return err

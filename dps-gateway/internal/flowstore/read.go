@@ -45,7 +45,8 @@ func (s *Redis) GetOnce(ctx context.Context, pc, id string, once *Once) (*Flow, 
 	for _, f := range viewFields {
 		args = append(args, f)
 	}
-	v, err := getOnceScript.Run(ctx, s.rdb, []string{keys.Flow(pc, id), keys.TokenID(pc, once.TokenID)}, args...).Slice()
+	names := []string{keys.Flow(pc, id), keys.TokenID(pc, once.TokenID)}
+	v, err := s.calls.run(ctx, pc, getOnceScript, names, args).Slice()
 	if err != nil {
 		return nil, false, unavailable(err)
 	}

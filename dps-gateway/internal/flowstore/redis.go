@@ -28,6 +28,7 @@ const none = "none"
 // Redis is the Store in Redis: single, Sentinel or Cluster.
 type Redis struct {
 	rdb       redis.UniversalClient
+	calls     *together // the calls that signals make
 	bell      *outbox.Bell
 	retention time.Duration
 }
@@ -36,7 +37,7 @@ var _ Store = (*Redis)(nil)
 
 // New returns a store. bell is rung after something was appended to the outbox; terminal flows are kept for retention.
 func New(rdb redis.UniversalClient, bell *outbox.Bell, retention time.Duration) *Redis {
-	return &Redis{rdb: rdb, bell: bell, retention: retention}
+	return &Redis{rdb: rdb, calls: newTogether(rdb), bell: bell, retention: retention}
 }
 
 // Apply implements Store.
@@ -69,7 +70,7 @@ func (s *Redis) Apply(ctx context.Context, t *Transition) (Result, error) {
 	for _, e := range t.Effects {
 		args = append(args, string(e.Lane), e.Kind)
 	}
-	raw, err := transitionScript.Run(ctx, s.rdb, names, args...).Slice()
+	raw, err := s.calls.run(ctx, pc, transitionScript, names, args).Slice()
 	if err != nil {
 		return Result{}, unavailable(err)
 	}

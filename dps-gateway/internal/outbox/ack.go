@@ -22,6 +22,7 @@ func (r *Relay) acknowledge(ctx context.Context) {
 		select {
 		case a := <-r.acks:
 			batch = map[*shard][]string{a.shard: {a.id}}
+			pause(ctx, r.cfg.Gather)
 		case <-ctx.Done():
 			r.removeLast(ctx, nil)
 			return

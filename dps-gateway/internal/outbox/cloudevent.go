@@ -3,6 +3,7 @@ package outbox
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -23,14 +24,43 @@ func (e *Entry) CloudEvent() (*event.Event, error) {
 		}
 		return &ce, nil
 	}
-	ce, err := catalogue.New(program, e.PC, e.Kind, e.Subject, catalogue.DataFlow{
-		DataFlowID: e.Subject, State: string(e.State), Role: string(e.Role), Direction: string(e.Direction), Profile: e.Profile,
-		CounterPartyID: e.CounterPartyID, AgreementID: e.AgreementID, DatasetID: e.DatasetID, Revision: e.Revision, Reason: e.Reason,
-	}, strconv.FormatInt(e.Revision, 10))
+	ce, err := catalogue.New(program, e.PC, e.Kind, e.Subject, e.data(), strconv.FormatInt(e.Revision, 10))
 	if err != nil {
 		return nil, err
 	}
 	ce.SetTime(e.At)
-	ce.SetExtension(catalogue.ExtPartitionKey, e.PC+"/"+e.Subject)
+	ce.SetExtension(catalogue.ExtPartitionKey, e.partition())
 	return ce, nil
 }
+
+func (e *Entry) data() catalogue.DataFlow {
+	return catalogue.DataFlow{
+		DataFlowID: e.Subject, State: string(e.State), Role: string(e.Role), Direction: string(e.Direction), Profile: e.Profile,
+		CounterPartyID: e.CounterPartyID, AgreementID: e.AgreementID, DatasetID: e.DatasetID, Revision: e.Revision, Reason: e.Reason,
+	}
+}
+
+// canonicalFlow is catalogue.DataFlow with its members in the order in which they are signed.
+type canonicalFlow struct {
+	AgreementID    string `json:"agreementId"`
+	CounterPartyID string `json:"counterPartyId"`
+	DataFlowID     string `json:"dataFlowId"`
+	DatasetID      string `json:"datasetId"`
+	Direction      string `json:"direction"`
+	Profile        string `json:"profile"`
+	Reason         string `json:"reason,omitempty"`
+	Revision       int64  `json:"revision"`
+	Role           string `json:"role"`
+	State          string `json:"state"`
+}
+
+func (e *Entry) canonical() *canonicalFlow {
+	valid := func(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
+	return &canonicalFlow{
+		AgreementID: valid(e.AgreementID), CounterPartyID: valid(e.CounterPartyID), DataFlowID: valid(e.Subject), DatasetID: valid(e.DatasetID),
+		Direction: string(e.Direction), Profile: valid(e.Profile), Reason: valid(e.Reason), Revision: e.Revision, Role: string(e.Role), State: string(e.State),
+	}
+}
+
+// partition keeps the events of a flow in order on a broker that has partitions.
+func (e *Entry) partition() string { return e.PC + "/" + e.Subject }

@@ -15,7 +15,8 @@ import (
 	"github.com/tidegate/tidegate/shared/problem"
 )
 
-// read reads the streams of the shards that are held: of one that was rung at once, of all every PollEvery.
+// read reads the streams of the shards that are held: of one that was rung at once, of all every PollEvery. After a read it waits for
+// more to come: without that, a steady flow of signals over few connections costs a round trip for each event.
 func (r *Relay) read(ctx context.Context) {
 	tick := time.NewTicker(r.cfg.PollEvery)
 	defer tick.Stop()
@@ -28,7 +29,11 @@ func (r *Relay) read(ctx context.Context) {
 		case <-tick.C:
 			all = true
 		}
+		began := time.Now()
 		r.readShards(ctx, r.due(all))
+		if left := r.cfg.Gather - time.Since(began); left > 0 && !pause(ctx, left) {
+			return
+		}
 	}
 }
 

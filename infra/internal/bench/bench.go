@@ -61,7 +61,7 @@ func (o *Options) sizes() sizes {
 	if o.Short {
 		return sizes{load: 300 * time.Millisecond, maxFlows: 200, connection: []int{1, 8}, large: 4 << 20, starts: 2, settle: 100 * time.Millisecond}
 	}
-	return sizes{load: 3 * time.Second, maxFlows: 20_000, connection: []int{1, 64}, large: 1 << 30, starts: 20, settle: 3 * time.Second}
+	return sizes{load: 3 * time.Second, maxFlows: 12_000, connection: []int{1, 64}, large: 1 << 30, starts: 20, settle: 3 * time.Second}
 }
 
 // ErrBar says that a bar does not hold, of a strict run.

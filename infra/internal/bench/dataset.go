@@ -103,7 +103,7 @@ func (w *world) serve(ctx context.Context, pc, key string, size int64) (*served,
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	token, _, err := w.outside.token()
+	t, err := w.outside.token(rs256)
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
@@ -112,7 +112,7 @@ func (w *world) serve(ctx context.Context, pc, key string, size int64) (*served,
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	defer c.close()
-	answer, err := c.do(request(http.MethodPost, w.signaling, "/participants/"+pc+"/dataflows/start", token, body))
+	answer, err := c.do(request(http.MethodPost, w.signaling, "/participants/"+pc+"/dataflows/start", t.compact, body))
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}

@@ -53,10 +53,15 @@ func newRedisAlone(ctx context.Context, s *signaler) (_ *redisAlone, err error) 
 	}
 	keys := map[string]bool{}
 	for range 2 * tenants { // the last flow of the first tenant finds the scripts loaded
-		requests, ids, err := s.flow(int(s.flows))
+		tokens, err := s.outside.sign(rs256, signalsPerFlow)
 		if err != nil {
 			return nil, err
 		}
+		requests, err := s.flow(s.flows, tokens)
+		if err != nil {
+			return nil, err
+		}
+		ids := [signalsPerFlow]string{tokens[0].id, tokens[1].id, tokens[2].id}
 		seen, err := s.watch(ctx, requests)
 		if err != nil {
 			return nil, fmt.Errorf("watching Redis: %w", err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,6 +31,10 @@ func signaling(ctx context.Context, b *bench) (*Part, error) {
 	}
 	defer w.close()
 	s := &signaler{world: w}
+	purses := map[algorithm]*purse{}
+	for _, alg := range algorithms {
+		purses[alg] = &purse{alg: alg}
+	}
 	for i := range tenants {
 		d, err := w.publish(ctx, tenantID(i), "dataset", 1024)
 		if err != nil {
@@ -50,10 +53,15 @@ func signaling(ctx context.Context, b *bench) (*Part, error) {
 	p := &Part{}
 	p.remark("Redis: append-only file on, appendfsync everysec. Redis alone: the same script calls with the same arguments, sent as fast as they are answered.")
 	p.remark("Round trips to Redis: start %d, status %d, terminate %d.", alone.trips[0], alone.trips[1], alone.trips[2])
-	p.remark("Each call has a token of its own, verified by the identity provider's keys. CPU times include the delivery of both events to the broker.")
+	p.remark("Each call has a token of its own (RS256, 2,048 bits, where nothing else is said), verified by the identity provider's keys. CPU times include the delivery of both events to the broker.")
 	for _, connections := range b.connection {
-		if err := s.measure(ctx, p, connections, alone); err != nil {
+		if err := s.measure(ctx, p, connections, alone, purses[rs256]); err != nil {
 			return nil, fmt.Errorf("%d connections: %w", connections, err)
+		}
+	}
+	for _, alg := range []algorithm{es256, eddsa} {
+		if err := s.signedBy(ctx, p, b.connection[len(b.connection)-1], purses[alg]); err != nil {
+			return nil, fmt.Errorf("%s: %w", alg, err)
 		}
 	}
 	return p.close(), w.crashed()
@@ -68,7 +76,7 @@ type signaler struct {
 	datasets []*gatewayapi.Dataset
 }
 
-func (s *signaler) measure(ctx context.Context, p *Part, connections int, alone *redisAlone) error {
+func (s *signaler) measure(ctx context.Context, p *Part, connections int, alone *redisAlone, tokens *purse) error {
 	at := plural(connections) + ": "
 	var bar *Bar
 	if limit, ok := flowBars[connections]; ok && !s.b.Short {
@@ -83,19 +91,19 @@ func (s *signaler) measure(ctx context.Context, p *Part, connections int, alone 
 	cpuRedis := p.figure(at+"CPU of Redis", "ms/flow", nil)
 	cpuAlone := p.figure(at+"CPU of Redis alone", "ms/flow", nil)
 	cpuOwn := p.figure(at+"CPU of load and broker", "ms/flow", nil)
+	perCore := p.figure(at+"a second of CPU, all together", "flows", nil)
 
-	warm, err := s.run(ctx, connections, warmUpFlows, s.b.load)
+	n, err := s.enough(ctx, connections, tokens)
 	if err != nil {
 		return err
 	}
-	n := min(s.b.maxFlows, max(warmUpFlows, int(1.5*warm.perSecond()*s.b.load.Seconds())))
 	for i := range s.b.Runs {
 		s.b.note("a) %s, run %d of %d", plural(connections), i+1, s.b.Runs)
 		profiled := func() error { return nil }
 		if i == 0 {
 			profiled = s.profile(ctx, fmt.Sprintf("signaling-%d", connections))
 		}
-		m, err := s.run(ctx, connections, n, s.b.load)
+		m, err := s.run(ctx, connections, n, s.b.load, tokens)
 		if err := errors.Join(err, profiled()); err != nil {
 			return err
 		}
@@ -107,6 +115,7 @@ func (s *signaler) measure(ctx context.Context, p *Part, connections int, alone 
 		cpuGateway.add(ms(m.cpuGateway) / float64(m.flows))
 		cpuRedis.add(ms(m.cpuRedis) / float64(m.flows))
 		cpuOwn.add(ms(m.cpuOwn) / float64(m.flows))
+		perCore.add(float64(m.flows) / max(m.cpuGateway+m.cpuRedis+m.cpuOwn, tick).Seconds())
 		r, cpu, err := alone.run(ctx, connections, s.b.load/2)
 		if err != nil {
 			return fmt.Errorf("redis alone: %w", err)
@@ -116,6 +125,37 @@ func (s *signaler) measure(ctx context.Context, p *Part, connections int, alone 
 	}
 	flows.beside(redis, "Redis alone")
 	cpuRedis.beside(cpuAlone, "Redis alone")
+	return nil
+}
+
+// enough is how many flows fill the time of a measurement; their tokens are signed then.
+func (s *signaler) enough(ctx context.Context, connections int, tokens *purse) (int, error) {
+	warm, err := s.run(ctx, connections, warmUpFlows, s.b.load, tokens)
+	if err != nil {
+		return 0, err
+	}
+	n := min(s.b.maxFlows, max(warmUpFlows, int(1.2*warm.perSecond()*s.b.load.Seconds())))
+	_, err = tokens.take(ctx, s, signalsPerFlow*n)
+	return n, err
+}
+
+// signedBy measures what another algorithm of the tokens changes.
+func (s *signaler) signedBy(ctx context.Context, p *Part, connections int, tokens *purse) error {
+	at := fmt.Sprintf("%s, %s: ", plural(connections), tokens.alg)
+	flows, cpu := p.figure(at+"gateway", "flows/s", nil), p.figure(at+"CPU of the gateway", "ms/flow", nil)
+	n, err := s.enough(ctx, connections, tokens)
+	if err != nil {
+		return err
+	}
+	for i := range s.b.Runs {
+		s.b.note("a) %s, %s, run %d of %d", plural(connections), tokens.alg, i+1, s.b.Runs)
+		m, err := s.run(ctx, connections, n, s.b.load, tokens)
+		if err != nil {
+			return err
+		}
+		flows.add(m.perSecond())
+		cpu.add(ms(m.cpuGateway) / float64(m.flows))
+	}
 	return nil
 }
 
@@ -131,8 +171,12 @@ type load struct {
 func (l *load) perSecond() float64 { return float64(l.flows) / l.took.Seconds() }
 
 // run sends flows over so many connections until n are done or the time is over.
-func (s *signaler) run(ctx context.Context, connections, n int, limit time.Duration) (*load, error) {
-	requests, err := s.sign(n)
+func (s *signaler) run(ctx context.Context, connections, n int, limit time.Duration, tokens *purse) (*load, error) {
+	taken, err := tokens.take(ctx, s, signalsPerFlow*n)
+	if err != nil {
+		return nil, err
+	}
+	requests, err := s.requests(taken)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +192,7 @@ func (s *signaler) run(ctx context.Context, connections, n int, limit time.Durat
 		return nil, err
 	}
 	var (
-		events    = s.outside.events.Load()
+		events    = s.outside.broker.taken.Load()
 		next      atomic.Int64
 		all       sync.WaitGroup
 		latencies = make([][]time.Duration, connections)
@@ -208,9 +252,9 @@ func (s *signaler) cpu() (cpu [3]time.Duration, err error) {
 // drained waits until the broker has every event, and returns how long that took.
 func (s *signaler) drained(ctx context.Context, events int64) (time.Duration, error) {
 	began := time.Now()
-	for s.outside.events.Load() < events {
+	for s.outside.broker.taken.Load() < events {
 		if time.Since(began) > drainTime {
-			return 0, fmt.Errorf("%d events are not delivered after %v", events-s.outside.events.Load(), drainTime)
+			return 0, fmt.Errorf("%d events are not delivered after %v", events-s.outside.broker.taken.Load(), drainTime)
 		}
 		if err := sleep(ctx, 200*time.Microsecond); err != nil {
 			return 0, err
@@ -219,39 +263,27 @@ func (s *signaler) drained(ctx context.Context, events int64) (time.Duration, er
 	return time.Since(began), nil
 }
 
-// sign makes the requests of n new flows beforehand: the identity provider is not what is measured.
-func (s *signaler) sign(n int) ([][signalsPerFlow][]byte, error) {
-	out := make([][signalsPerFlow][]byte, n)
-	first := s.flows
-	s.flows += int64(n)
-	var (
-		next   atomic.Int64
-		all    sync.WaitGroup
-		faults = make([]error, runtime.GOMAXPROCS(0))
-	)
-	for i := range faults {
-		all.Go(func() {
-			for faults[i] == nil {
-				at := int(next.Add(1)) - 1
-				if at >= n {
-					return
-				}
-				out[at], _, faults[i] = s.flow(int(first) + at)
-			}
-		})
+// requests makes the requests of new flows, a token for each.
+func (s *signaler) requests(tokens []token) ([][signalsPerFlow][]byte, error) {
+	out := make([][signalsPerFlow][]byte, len(tokens)/signalsPerFlow)
+	for i := range out {
+		var err error
+		if out[i], err = s.flow(s.flows, tokens[signalsPerFlow*i:]); err != nil {
+			return nil, err
+		}
+		s.flows++
 	}
-	all.Wait()
-	return out, errors.Join(faults...)
+	return out, nil
 }
 
 func flowID(n int64) string { return fmt.Sprintf("flow-%012d", n) }
 
-// flow makes the three requests of a flow, and says their tokens' ids.
-func (s *signaler) flow(n int) (requests [signalsPerFlow][]byte, ids [signalsPerFlow]string, err error) {
-	pc, id := tenantID(n), flowID(int64(n))
+// flow makes the three requests of a flow.
+func (s *signaler) flow(n int64, tokens []token) (requests [signalsPerFlow][]byte, err error) {
+	pc, id := tenantID(int(n)), flowID(n)
 	start, err := startMessage(pc, id, agreement, s.datasets[n%tenants].ID)
 	if err != nil {
-		return requests, ids, fmt.Errorf("message: %w", err)
+		return requests, fmt.Errorf("message: %w", err)
 	}
 	base := "/participants/" + pc + "/dataflows/"
 	for i, r := range []struct {
@@ -262,11 +294,45 @@ func (s *signaler) flow(n int) (requests [signalsPerFlow][]byte, ids [signalsPer
 		{http.MethodGet, id + "/status", nil},
 		{http.MethodPost, id + "/terminate", []byte(`{"messageId":"end-of-` + id + `","reason":"measured"}`)},
 	} {
-		token, tokenID, err := s.outside.token()
-		if err != nil {
-			return requests, ids, fmt.Errorf("token: %w", err)
-		}
-		requests[i], ids[i] = request(r.method, s.signaling, base+r.path, token, r.body), tokenID
+		requests[i] = request(r.method, s.signaling, base+r.path, tokens[i].compact, r.body)
 	}
-	return requests, ids, nil
+	return requests, nil
+}
+
+// purse holds tokens of an algorithm. They are signed once and used in every measurement: before each, Redis is made to forget that
+// it has seen them, so that the gateway does for each what it does for a new one.
+type purse struct {
+	alg    algorithm
+	tokens []token
+}
+
+// take returns n tokens that the gateway takes for new.
+func (p *purse) take(ctx context.Context, s *signaler, n int) ([]token, error) {
+	if more := n - len(p.tokens); more > 0 {
+		s.b.note("   signing %d tokens, %s", more, p.alg)
+		signed, err := s.outside.sign(p.alg, more)
+		if err != nil {
+			return nil, err
+		}
+		p.tokens = append(p.tokens, signed...)
+	}
+	return p.tokens[:n], s.forgetTokens(ctx)
+}
+
+// forgetTokens removes the marks of tokens that were seen.
+func (s *signaler) forgetTokens(ctx context.Context) error {
+	marks := s.rdb.Scan(ctx, 0, "tg:{*}:jti:*", 10_000).Iterator()
+	var keys []string
+	for marks.Next(ctx) {
+		keys = append(keys, marks.Val())
+	}
+	if err := marks.Err(); err != nil {
+		return fmt.Errorf("marks of tokens: %w", err)
+	}
+	for batch := range slices.Chunk(keys, 1000) {
+		if err := s.rdb.Unlink(ctx, batch...).Err(); err != nil {
+			return fmt.Errorf("marks of tokens: %w", err)
+		}
+	}
+	return nil
 }

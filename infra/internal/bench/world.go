@@ -100,7 +100,7 @@ func newWorld(ctx context.Context, b *bench, name string) (_ *world, err error) 
 	w.env = append(baseEnv(),
 		"SIGNALING_ADDR="+w.signaling, "PUBLIC_ADDR="+w.public, "INTERNAL_ADDR="+addrs[2], "METRICS_ADDR="+w.metrics,
 		"SIGNALING_URL=http://"+w.signaling, "PUBLIC_URL=http://"+w.public, "REDIS_URL=redis://"+w.rdb.Options().Addr+"/0",
-		"K_SINK="+w.outside.url+"/broker", "TENANTS_DIR="+w.path("tenants"), "INTERNAL_TOKEN_FILE="+w.path("internal-token"),
+		"K_SINK=http://"+w.outside.broker.addr+"/", "TENANTS_DIR="+w.path("tenants"), "INTERNAL_TOKEN_FILE="+w.path("internal-token"),
 		"CONTROLPLANE_KEY_FILE="+w.path("controlplane-key"), "SIGNING_KEY_FILE="+w.path("signing-key.pem"),
 		"APPROVER_URL="+w.outside.url, "DATA_SERVER_URL=http://"+dataServer, "ALLOW_PLAIN_HTTP=true",
 	)
@@ -143,7 +143,7 @@ func (b *bench) function(name, addr string, w *world) (supervisor.Program, error
 	return supervisor.Program{
 		Name: name, Path: path, Log: w.path(name + ".log"), Health: "http://" + addr + "/readyz",
 		Env: append(baseEnv(),
-			"HOST="+host, "PORT="+port, "K_SINK="+w.outside.url+"/broker", "GATEWAY_URL=http://127.0.0.1:1",
+			"HOST="+host, "PORT="+port, "K_SINK=http://"+w.outside.broker.addr+"/", "GATEWAY_URL=http://127.0.0.1:1",
 			"INTERNAL_TOKEN_FILE="+w.path("internal-token"), "TENANTS_DIR="+w.path("tenants"),
 		),
 	}, nil
