@@ -19,7 +19,7 @@ type Tenants interface {
 	Get(participantContextID string) (*tenant.Tenant, bool)
 }
 
-// Mover is a function that moves the data of the flows of one role and direction.
+// Mover is a function that moves the data of the flows of one role and direction, by HTTP.
 type Mover struct {
 	Name      string
 	Role      dps.Role
@@ -48,7 +48,7 @@ func (m *Mover) Wake(ctx context.Context, e *event.Event) (*tenant.Tenant, *gate
 		zerolog.Ctx(ctx).Debug().Str("data_flow_id", id).Msg("the flow is not known any more")
 		return nil, nil, nil
 	}
-	if err != nil || flow.Role != m.Role || flow.Direction != m.Direction {
+	if err != nil || flow.Role != m.Role || flow.Direction != m.Direction || !dps.IsHTTP(flow.Profile) { // of other profiles their own functions take care
 		return nil, nil, err
 	}
 	return t, flow, nil
@@ -63,7 +63,8 @@ func (m *Mover) flowOf(e *event.Event) (id string, ours bool, err error) {
 			return "", false, err
 		}
 		id = d.DataFlowID
-		ours = (d.Role == "" || d.Role == string(m.Role)) && (d.Direction == "" || d.Direction == string(m.Direction))
+		ours = (d.Role == "" || d.Role == string(m.Role)) && (d.Direction == "" || d.Direction == string(m.Direction)) &&
+			(d.Profile == "" || dps.IsHTTP(d.Profile))
 	case catalogue.TransferProgressed:
 		d, err := catalogue.Data[catalogue.Transfer](e)
 		if err != nil {

@@ -212,7 +212,7 @@ func (b *bench) plan(key string, size int64, sha256 string) {
 
 func (b *bench) flow(state dps.State) {
 	b.gateway.SetFlow(gatewayapi.Flow{
-		ParticipantContextID: pc, DataFlowID: flowID, State: state, Role: dps.Consumer, Direction: dps.Pull,
+		ParticipantContextID: pc, DataFlowID: flowID, State: state, Role: dps.Consumer, Direction: dps.Pull, Profile: dps.ProfileHTTPPull,
 		AgreementID: "agreement", CounterPartyID: "did:web:provider", DatasetID: "ds",
 	})
 }

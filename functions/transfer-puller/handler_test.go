@@ -57,6 +57,16 @@ func TestWhatIsNotOursOrNotStartedIsLeftAlone(t *testing.T) {
 			b.gateway.SetFlow(gatewayapi.Flow{ParticipantContextID: pc, DataFlowID: flowID, State: dps.Started, Role: dps.Consumer, Direction: dps.Push})
 			return b.started()
 		},
+		"a profile that another function serves": func(b *bench) *event.Event {
+			b.flow(dps.Started)
+			f, err := b.gateway.Client.Flow(b.t.Context(), pc, flowID)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			f.Profile = "nats-stream-pull"
+			b.gateway.SetFlow(*f)
+			return b.started()
+		},
 		"a suspended flow":      func(b *bench) *event.Event { b.flow(dps.Suspended); return b.started() },
 		"a terminated flow":     func(b *bench) *event.Event { b.flow(dps.Terminated); return b.started() },
 		"a flow nobody knows":   func(b *bench) *event.Event { return other(b.t, "gone") },
@@ -73,7 +83,7 @@ func TestWhatIsNotOursOrNotStartedIsLeftAlone(t *testing.T) {
 	}
 	t.Run("a flow whose delivery nobody has planned comes again", func(t *testing.T) {
 		b := newBench(t, 10)
-		b.gateway.SetFlow(gatewayapi.Flow{ParticipantContextID: pc, DataFlowID: "unplanned", State: dps.Started, Role: dps.Consumer, Direction: dps.Pull})
+		b.gateway.SetFlow(gatewayapi.Flow{ParticipantContextID: pc, DataFlowID: "unplanned", State: dps.Started, Role: dps.Consumer, Direction: dps.Pull, Profile: dps.ProfileHTTPPull})
 		if _, err := b.handler.Handle(t.Context(), other(t, "unplanned")); problem.EventStatus(err) != 503 {
 			t.Errorf("%v", err)
 		}

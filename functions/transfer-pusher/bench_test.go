@@ -217,7 +217,7 @@ func sumOf(b []byte) string {
 
 func (b *bench) flow(state dps.State) {
 	b.gateway.SetFlow(gatewayapi.Flow{
-		ParticipantContextID: pc, DataFlowID: flowID, State: state, Role: dps.Provider, Direction: dps.Push,
+		ParticipantContextID: pc, DataFlowID: flowID, State: state, Role: dps.Provider, Direction: dps.Push, Profile: dps.ProfileHTTPPush,
 		AgreementID: "agreement", CounterPartyID: "did:web:consumer", DatasetID: b.dataset,
 	})
 }

@@ -49,6 +49,15 @@ func TestWhatIsNotOursOrNotStartedIsLeftAlone(t *testing.T) {
 		"a consumer's push": other(dps.Consumer, dps.Push),
 		"a provider's pull": other(dps.Provider, dps.Pull),
 		"a suspended flow":  func(b *bench) { b.flow(dps.Suspended) },
+		"a profile that another function serves": func(b *bench) {
+			b.flow(dps.Started)
+			f, err := b.gateway.Client.Flow(t.Context(), pc, flowID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Profile = "kafka-topic-push"
+			b.gateway.SetFlow(*f)
+		},
 		"a terminated flow": func(b *bench) { b.flow(dps.Terminated) },
 	} {
 		b := newBench(t, 10)

@@ -111,6 +111,18 @@ func (c *Client) RenewDataAddress(ctx context.Context, pc, id, refused string) (
 	return &a, nil
 }
 
+// Prepared says that what a hook has promised of a prepare is done. Saying it twice is no error, nor is it once the flow has ended.
+func (c *Client) Prepared(ctx context.Context, pc, id string, a HookAnswer) error {
+	_, err := c.do(ctx, http.MethodPost, flowPath(pc, id, "/prepared"), a, Condition{}, nil)
+	return err
+}
+
+// Started says that what a hook has promised of a start is done. Saying it twice is no error, nor is it once the flow has ended.
+func (c *Client) Started(ctx context.Context, pc, id string, a HookAnswer) error {
+	_, err := c.do(ctx, http.MethodPost, flowPath(pc, id, "/started"), a, Condition{}, nil)
+	return err
+}
+
 // Complete says that all data of a flow has been moved. Saying it twice is no error.
 func (c *Client) Complete(ctx context.Context, pc, id string) error {
 	_, err := c.do(ctx, http.MethodPost, flowPath(pc, id, "/completed"), struct{}{}, Condition{}, nil)

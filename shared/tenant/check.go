@@ -42,6 +42,7 @@ func (c checker) tenant(t *Tenant) {
 	c.controlPlane(t.ControlPlane)
 	c.auth(t.Auth)
 	c.renewal(t)
+	c.profiles(t.Profiles)
 	c.buckets(t)
 	c.policies(t)
 	c.publish(t)

@@ -16,6 +16,7 @@ func (c checker) controlPlane(cp ControlPlane) {
 	c.url(at+"signalingUrl", cp.SignalingURL)
 	c.url(at+"identityUrl", cp.IdentityURL)
 	c.word(at+"profile", cp.Profile)
+	c.oneOf(at+"answers", cp.Answers, AnswersSynchronous, AnswersAsynchronous)
 	c.signaling(cp.Signaling)
 }
 

@@ -48,6 +48,12 @@ const (
 	AlgorithmEdDSA = "EdDSA"
 )
 
+// Values of ControlPlane.Answers: what a control plane can take as the answer to prepare and start.
+const (
+	AnswersSynchronous  = "synchronous"  // it must be done when it is answered; the default of EDC, which never finishes what is promised
+	AnswersAsynchronous = "asynchronous" // 202, and a callback later; the default of dps-1.0
+)
+
 // Types of SignalingAuthorization.
 const (
 	SignalingOAuth2   = "oauth2_client_credentials"
@@ -71,6 +77,10 @@ func setDefaults(t *Tenant) {
 	cp := &t.ControlPlane
 	fill(&cp.Dialect, EDCV)
 	fill(&cp.Profile, DefaultProfile)
+	if cp.Dialect == DPS10 {
+		fill(&cp.Answers, AnswersAsynchronous)
+	}
+	fill(&cp.Answers, AnswersSynchronous)
 	if t.ParticipantContextID != "" {
 		fill(&cp.Signaling.DataplaneID, t.ParticipantContextID+dataplaneSuffix)
 	}

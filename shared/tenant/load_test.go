@@ -90,6 +90,7 @@ func TestTheCompleteDocumentIsReadWhole(t *testing.T) {
 			SignalingURL:  "https://controlplane.example/api/signaling",
 			IdentityURL:   "https://identity.example/api/identity",
 			Profile:       "http-dsp-profile-2025-1",
+			Answers:       "synchronous",
 			Signaling: tenant.Signaling{
 				DataplaneID: "provider-tidegate", Labels: []string{"gold"},
 				Authorization: tenant.SignalingAuthorization{
@@ -105,6 +106,7 @@ func TestTheCompleteDocumentIsReadWhole(t *testing.T) {
 		Renewal: tenant.Renewal{Offer: "long", Key: tenant.RenewalKey{ID: "did:web:provider.example#key-1", Vault: tenant.Vault{
 			URL: "https://vault.example", TokenFile: secrets + "vault-token", Key: "provider", Mount: "transit", Algorithm: "ES256", Namespace: "tenants/provider",
 		}}},
+		Profiles: []tenant.Profile{{Profile: "https://provider.example/profiles/nats-stream-pull", Hook: "nats-stream"}},
 		Buckets: []tenant.Bucket{
 			{Name: "outbox", URL: "s3://provider-outbox?region=eu-central-1&endpoint=https://s3.example", CredentialsFile: secrets + "s3"},
 			{Name: "inbox", URL: "file:///var/lib/tidegate/inbox"},
@@ -300,4 +302,40 @@ func write(t *testing.T, dir, name, content string) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+func TestWhatAControlPlaneCanTakeFollowsFromItsDialect(t *testing.T) {
+	for lines, want := range map[string]string{
+		"": tenant.AnswersSynchronous, "  dialect: edc-0.18\n": tenant.AnswersSynchronous, "  dialect: dps-1.0\n": tenant.AnswersAsynchronous,
+		"  answers: asynchronous\n": tenant.AnswersAsynchronous, "  dialect: dps-1.0\n  answers: synchronous\n": tenant.AnswersSynchronous,
+	} {
+		text, err := os.ReadFile("testdata/broken/profiles.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, _, _ := strings.Cut(string(text), "profiles:")
+		head = strings.Replace(head, "  answers: later\n", lines, 1)
+		head = strings.Replace(head, "../complete", filepath.Join(must(os.Getwd())(t), "testdata/complete"), 1)
+		file := filepath.Join(t.TempDir(), "tenant.yaml")
+		if err := os.WriteFile(file, []byte(head), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := tenant.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.ControlPlane.Answers != want {
+			t.Errorf("%q: %s, want %s", lines, got.ControlPlane.Answers, want)
+		}
+	}
+}
+
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
 }

@@ -12,6 +12,7 @@ type Tenant struct {
 	ControlPlane         ControlPlane   `yaml:"controlPlane"`
 	Auth                 Auth           `yaml:"auth"`
 	Renewal              Renewal        `yaml:"renewal,omitempty"`
+	Profiles             []Profile      `yaml:"profiles,omitempty"`
 	Buckets              []Bucket       `yaml:"buckets"`
 	Policies             []Policy       `yaml:"policies,omitempty"`
 	Publish              []PublishRule  `yaml:"publish,omitempty"`
@@ -36,6 +37,12 @@ const (
 	DPS10  Dialect = "dps-1.0"
 )
 
+// Profile is a transfer profile that a function serves, or one of the gateway's own that a function has a say in.
+type Profile struct {
+	Profile string `yaml:"profile"` // as it stands in catalogs and in DPS messages; it ends in -pull or -push
+	Hook    string `yaml:"hook"`    // the function's name; the gateway's configuration says where it is
+}
+
 // Tolerance names a fault of messages that is let pass.
 type Tolerance string
 
@@ -55,6 +62,7 @@ type ControlPlane struct {
 	SignalingURL  string      `yaml:"signalingUrl"`          // DPS callbacks go to <signalingUrl>/transfers/{id}/dataflow/…, whatever messages say
 	IdentityURL   string      `yaml:"identityUrl,omitempty"` // Identity API
 	Profile       string      `yaml:"profile"`               // dataspace profile, e.g. http-dsp-profile-2025-1
+	Answers       string      `yaml:"answers,omitempty"`     // to prepare and start, where a function needs time: synchronous or asynchronous
 	Signaling     Signaling   `yaml:"signaling"`
 }
 
@@ -181,6 +189,12 @@ func (t *Tenant) Bucket(name string) (Bucket, bool) {
 // Sink returns the sink of a name.
 func (t *Tenant) Sink(name string) (Sink, bool) {
 	return find(t.Sinks, func(s Sink) bool { return s.Name == name })
+}
+
+// Hook returns the function that serves a transfer profile, "" if none does.
+func (t *Tenant) Hook(profile string) string {
+	p, _ := find(t.Profiles, func(p Profile) bool { return p.Profile == profile })
+	return p.Hook
 }
 
 // Policy returns the policy of a name.

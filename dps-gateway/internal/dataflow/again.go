@@ -26,7 +26,7 @@ func (s *Service) startAgain(ctx context.Context, c Call, creation *flowstore.Tr
 	}
 	t := s.transition(c, flowstore.Start, creation.MessageID, creation.Fingerprint)
 	t.DataFlowID, t.From, t.To = again.DataFlowID, []dps.State{dps.Suspended}, dps.Started
-	return s.resume(ctx, t, f, creation.Address)
+	return s.resume(ctx, c, t, f, creation.Address)
 }
 
 // startedAgain resumes a consumer's suspended flow by a second started. started is the one that found the flow suspended. On

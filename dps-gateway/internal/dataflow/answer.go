@@ -1,6 +1,7 @@
 package dataflow
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -13,6 +14,18 @@ import (
 
 // Answer is a DataFlowStatusMessage as it goes on the wire. It may hold a secret.
 type Answer []byte
+
+// Promise tells whether the answer says that what was asked is yet to be done (202), and of which flow.
+func (a Answer) Promise() (dataFlowID string, ok bool) {
+	if !bytes.Contains(a, []byte(`ING"`)) {
+		return "", false
+	}
+	var m dps.StatusMessage
+	if json.Unmarshal(a, &m) != nil {
+		return "", false
+	}
+	return m.DataFlowID, m.State == dps.Preparing || m.State == dps.Starting
+}
 
 func statusAnswer(id string, state dps.State, addr *dps.DataAddress) (Answer, error) {
 	b, err := json.Marshal(dps.NewStatus(id, state, addr))
@@ -43,7 +56,7 @@ var ErrTokenReused = problem.New(problem.Unauthenticated, "the token was used be
 // refusal makes the error of a transition that was refused.
 func refusal(r flowstore.Result, signal flowstore.Signal, id string) error {
 	switch r.Outcome {
-	case flowstore.Applied, flowstore.Replayed:
+	case flowstore.Applied, flowstore.Replayed, flowstore.Allowed:
 		return nil
 	case flowstore.Unknown:
 		return problem.New(problem.NotFound, "no data flow %q", id)

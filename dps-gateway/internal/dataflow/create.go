@@ -2,6 +2,7 @@ package dataflow
 
 import (
 	"context"
+	"strings"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
 	"github.com/tidegate/tidegate/eventing/catalogue"
@@ -14,7 +15,7 @@ import (
 // answer holds the address to which the provider is to push, and the flow can receive from then on: data may come before the
 // started notification does.
 func (s *Service) Prepare(ctx context.Context, c Call, m *dps.FlowMessage) (Answer, error) {
-	dir, err := direction(m)
+	dir, err := c.direction(m)
 	if err != nil {
 		return nil, err
 	}
@@ -27,10 +28,7 @@ func (s *Service) Prepare(ctx context.Context, c Call, m *dps.FlowMessage) (Answ
 	}
 	t.To = dps.Prepared
 	t.Effects = []flowstore.Effect{event(catalogue.DataFlowPrepared)}
-	if err := s.answerCreation(ctx, t); err != nil {
-		return nil, err
-	}
-	return s.apply(ctx, t)
+	return s.carryOut(ctx, c, t, t.New, gatewayapi.HookPrepare, nil)
 }
 
 // Start makes a provider's flow (DataFlowStartMessage), if the dataset is there and its agreement has an approving decision.
@@ -38,7 +36,7 @@ func (s *Service) Prepare(ctx context.Context, c Call, m *dps.FlowMessage) (Answ
 // the consumer pulls; on push the message must hold the one to which the data goes. A second start for the same process is refused,
 // unless the control plane knows no other way to resume.
 func (s *Service) Start(ctx context.Context, c Call, m *dps.FlowMessage) (Answer, error) {
-	dir, err := direction(m)
+	dir, err := c.direction(m)
 	if err != nil {
 		return nil, err
 	}
@@ -56,19 +54,14 @@ func (s *Service) Start(ctx context.Context, c Call, m *dps.FlowMessage) (Answer
 		return nil, err
 	}
 	t.To, t.Address = dps.Started, addr
-	t.Decided = &flowstore.Decided{AgreementID: m.AgreementID, DatasetID: m.DatasetID}
+	t.Decided = decidedOf(t.New)
 	t.Effects = []flowstore.Effect{event(catalogue.DataFlowStarted)}
-	if err := s.answerCreation(ctx, t); err != nil {
-		return nil, err
-	}
-	r, err := s.applyDecided(ctx, t, t.New)
-	switch {
-	case err != nil:
-		return nil, err
-	case r.Outcome == flowstore.Exists && r.State == dps.Suspended && c.StartsAgain:
-		return s.startAgain(ctx, c, t)
-	}
-	return r.Answer, refusal(r, t.Signal, t.DataFlowID)
+	return s.carryOut(ctx, c, t, t.New, gatewayapi.HookStart, addr)
+}
+
+// decidedOf is what a provider's flow needs: a decision, and a dataset that is registered, unless a function serves it.
+func decidedOf(f *flowstore.Flow) *flowstore.Decided {
+	return &flowstore.Decided{AgreementID: f.AgreementID, DatasetID: f.DatasetID, Unregistered: f.Hook != "" && !builtin(f.Profile)}
 }
 
 // applyDecided makes a transition that needs a decision on the agreement of a flow. If there is none yet, it has one made, and tries again.
@@ -82,18 +75,6 @@ func (s *Service) applyDecided(ctx context.Context, t *flowstore.Transition, f *
 	}
 	t.Now = s.opts.Now()
 	return s.store.Apply(ctx, t)
-}
-
-// answerCreation makes the answer to prepare and start: with a data address if this side owns it.
-func (s *Service) answerCreation(ctx context.Context, t *flowstore.Transition) (err error) {
-	var addr *dps.DataAddress
-	if dps.OwnsAddress(t.New.Role, t.New.Direction) {
-		if addr, t.TokenID, err = s.issuer.Issue(ctx, grantOf(t.New)); err != nil {
-			return err
-		}
-	}
-	t.Answer, err = statusAnswer(t.DataFlowID, t.To, addr)
-	return err
 }
 
 // decide has the missing decision made. What it was is read from the record, by the transition that follows.
@@ -132,20 +113,43 @@ func (s *Service) creation(c Call, signal flowstore.Signal, m *dps.FlowMessage, 
 			ParticipantContextID: c.ParticipantContextID, DataFlowID: m.ProcessID, Role: role, Direction: dir, Profile: m.Profile,
 			ParticipantID: m.ParticipantID, CounterPartyID: m.CounterPartyID, DataspaceContext: m.DataspaceContext,
 			AgreementID: m.AgreementID, DatasetID: m.DatasetID, Claims: m.Claims, Labels: m.Labels, Metadata: m.Metadata,
+			Hook: c.hook(m.Profile),
 		},
 	}
 	return t, nil
 }
 
 // direction refuses what this data plane does not advertise, and tells which way the data of what it does goes.
-func direction(m *dps.FlowMessage) (dps.Direction, error) {
-	switch m.Profile {
-	case dps.ProfileHTTPPull:
+func (c Call) direction(m *dps.FlowMessage) (dps.Direction, error) {
+	switch {
+	case m.Profile == dps.ProfileHTTPPull:
 		return dps.Pull, nil
-	case dps.ProfileHTTPPush:
+	case m.Profile == dps.ProfileHTTPPush:
 		return dps.Push, nil
+	case c.hook(m.Profile) != "":
+		return dps.DirectionOf(m.Profile)
 	}
-	return "", problem.Field("profile", "is %q; this data plane offers %s and %s", m.Profile, dps.ProfileHTTPPull, dps.ProfileHTTPPush)
+	return "", problem.Field("profile", "is %q; this data plane offers %s", m.Profile, strings.Join(c.offers(), ", "))
+}
+
+// hook is the function that serves a profile, "" if none does.
+func (c Call) hook(profile string) string {
+	for _, p := range c.Profiles {
+		if p.Profile == profile {
+			return p.Hook
+		}
+	}
+	return ""
+}
+
+func (c Call) offers() []string {
+	all := []string{dps.ProfileHTTPPull, dps.ProfileHTTPPush}
+	for _, p := range c.Profiles {
+		if !builtin(p.Profile) {
+			all = append(all, p.Profile)
+		}
+	}
+	return all
 }
 
 func grantOf(f *flowstore.Flow) Grant {

@@ -6,6 +6,7 @@ import (
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 )
 
@@ -20,6 +21,15 @@ type meaning struct {
 // is none to take: control planes send back the address that this data plane made, or nothing. So the message tells which way the
 // flow is meant to go, and the transition checks it.
 func (s *Service) Started(ctx context.Context, c Call, m *dps.StartedNotificationMessage) (Answer, error) {
+	if len(c.Profiles) > 0 || (m.DataAddress != nil && !builtin(m.DataAddress.EndpointType)) { // it may be a flow that a function serves
+		f, err := s.flow(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		if f.Hook != "" {
+			return s.startedHooked(ctx, c, m, f)
+		}
+	}
 	dir, addr := dps.Push, (*dps.DataAddress)(nil)
 	switch a := m.DataAddress; {
 	case a == nil:
@@ -52,6 +62,26 @@ func (s *Service) Started(ctx context.Context, c Call, m *dps.StartedNotificatio
 	return r.Answer, refusal(r, t.Signal, t.DataFlowID)
 }
 
+// startedHooked asks the function that serves a flow before it is started. The flow tells the direction.
+func (s *Service) startedHooked(ctx context.Context, c Call, m *dps.StartedNotificationMessage, f *flowstore.Flow) (Answer, error) {
+	t, err := s.move(c, flowstore.NotifyOn, m.MessageID, meaning{DataAddress: m.DataAddress}, dps.Started, allowedFrom[dps.SignalStarted])
+	if err != nil {
+		return nil, err
+	}
+	t.Role, t.Effects = dps.Consumer, []flowstore.Effect{event(catalogue.DataFlowStarted)}
+	kind := gatewayapi.HookStarted
+	if f.Direction == dps.Pull && (m.DataAddress != nil || !c.StartsBlind) {
+		if err := dps.ValidateAddress(m.DataAddress, f.Profile, s.opts.AllowHTTP); err != nil {
+			return nil, err
+		}
+		t.Address = m.DataAddress
+	}
+	if f.State == dps.Suspended && c.StartsAgain && t.Address != nil { // see startedAgain
+		t.From, t.Effects, kind = []dps.State{dps.Suspended}, []flowstore.Effect{event(catalogue.DataFlowResumed)}, gatewayapi.HookResume
+	}
+	return s.carryOut(ctx, c, t, f, kind, t.Address)
+}
+
 // Suspend stops a started flow. Its access token is good no more; open streams are cut.
 func (s *Service) Suspend(ctx context.Context, c Call, m *dps.SuspendMessage) (Answer, error) {
 	t, err := s.move(c, flowstore.Suspend, m.MessageID, meaning{Reason: m.Reason}, dps.Suspended, allowedFrom[dps.SignalSuspend])
@@ -59,7 +89,7 @@ func (s *Service) Suspend(ctx context.Context, c Call, m *dps.SuspendMessage) (A
 		return nil, err
 	}
 	t.Reason, t.DropToken = m.Reason, true
-	t.Effects = []flowstore.Effect{event(catalogue.DataFlowSuspended)}
+	t.Effects = []flowstore.Effect{event(catalogue.DataFlowSuspended), hookEffect(gatewayapi.HookSuspend)}
 	return s.apply(ctx, t)
 }
 
@@ -81,35 +111,20 @@ func (s *Service) Resume(ctx context.Context, c Call, m *dps.ResumeMessage) (Ans
 			return nil, err
 		}
 	}
-	return s.resume(ctx, t, f, m.DataAddress)
+	return s.resume(ctx, c, t, f, m.DataAddress)
 }
 
-// resume applies a transition that starts a suspended flow again, with the address that came with it.
-func (s *Service) resume(ctx context.Context, t *flowstore.Transition, f *flowstore.Flow, addr *dps.DataAddress) (Answer, error) {
+// resume carries out a transition that starts a suspended flow again, with the address that came with it.
+func (s *Service) resume(ctx context.Context, c Call, t *flowstore.Transition, f *flowstore.Flow, addr *dps.DataAddress) (Answer, error) {
 	t.Role = f.Role
 	t.Effects = []flowstore.Effect{event(catalogue.DataFlowResumed)}
 	if f.Role == dps.Provider {
-		t.Decided = &flowstore.Decided{AgreementID: f.AgreementID, DatasetID: f.DatasetID}
+		t.Decided = decidedOf(f)
 	}
-	var own *dps.DataAddress
-	if dps.OwnsAddress(f.Role, f.Direction) {
-		var err error
-		if own, t.TokenID, err = s.issuer.Issue(ctx, grantOf(f)); err != nil {
-			return nil, err
-		}
-	} else {
+	if !dps.OwnsAddress(f.Role, f.Direction) {
 		t.Address = addr
 	}
-	answer, err := statusAnswer(t.DataFlowID, dps.Started, own)
-	if err != nil {
-		return nil, err
-	}
-	t.Answer = answer
-	r, err := s.applyDecided(ctx, t, f)
-	if err != nil {
-		return nil, err
-	}
-	return r.Answer, refusal(r, t.Signal, t.DataFlowID)
+	return s.carryOut(ctx, c, t, f, gatewayapi.HookResume, t.Address)
 }
 
 // resumeAddress checks the address of a resume.
@@ -117,6 +132,8 @@ func (s *Service) resumeAddress(f *flowstore.Flow, a *dps.DataAddress) error {
 	switch {
 	case !dps.OwnsAddress(f.Role, f.Direction):
 		return dps.ValidateAddress(a, f.Profile, s.opts.AllowHTTP)
+	case f.Direction == dps.Push && !builtin(f.Profile):
+		return nil // control planes send back what the function has made
 	case f.Direction == dps.Push:
 		return s.echoed(a, f.DataFlowID)
 	}
@@ -138,7 +155,7 @@ func (s *Service) Terminate(ctx context.Context, c Call, m *dps.TerminateMessage
 		return nil, err
 	}
 	t.Reason, t.DropToken, t.DropAddress = m.Reason, true, true
-	t.Effects = []flowstore.Effect{event(catalogue.DataFlowTerminated)}
+	t.Effects = []flowstore.Effect{event(catalogue.DataFlowTerminated), hookEffect(gatewayapi.HookTerminate)}
 	return s.apply(ctx, t)
 }
 
@@ -150,7 +167,7 @@ func (s *Service) Completed(ctx context.Context, c Call, messageID string) (Answ
 		return nil, err
 	}
 	t.DropToken, t.DropAddress = true, true
-	t.Effects = []flowstore.Effect{event(catalogue.DataFlowCompleted)}
+	t.Effects = []flowstore.Effect{event(catalogue.DataFlowCompleted), hookEffect(gatewayapi.HookComplete)}
 	r, err := s.store.Apply(ctx, t)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 // Package dataflow is what the gateway does with a data flow on a signal of Data Plane Signaling (DPS 1.0, state machine),
-// without HTTP. Every signal is answered synchronously, since EDC-V never finishes an
-// asynchronous prepare or start.
+// without HTTP. A function may serve a transfer profile: it is asked before what is asked of it is done. What it promises for later is
+// promised on (202) only to a control plane that can take it; EDC-V never finishes an asynchronous prepare or start, and is
+// made to wait.
 //
 // Idempotence: a repeated signal gives the first answer and has no second effect, see flowstore.
 package dataflow
@@ -13,6 +14,7 @@ import (
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
+	"github.com/tidegate/tidegate/shared/tenant"
 )
 
 // Grant says what an access token is for.
@@ -43,6 +45,9 @@ type Decider interface {
 type Options struct {
 	AllowHTTP     bool          // accept data addresses that are not https; for development
 	DecideTimeout time.Duration // how long a provider's start waits for a decision
+	HookWait      time.Duration // how long a signal waits for a function's answer, and where it must, for what the function has promised
+	Hooks         Hooks         // nil if there are none
+	Outbox        Appender      // tells functions that what they did came to nothing
 	Now           func() time.Time
 }
 
@@ -62,6 +67,9 @@ func New(store flowstore.Store, issuer AddressIssuer, decider Decider, opts Opti
 	if opts.DecideTimeout <= 0 {
 		opts.DecideTimeout = 10 * time.Second
 	}
+	if opts.HookWait <= 0 {
+		opts.HookWait = 10 * time.Second
+	}
 	return &Service{store: store, issuer: issuer, decider: decider, opts: opts}
 }
 
@@ -71,8 +79,10 @@ type Call struct {
 	ControlPlane         string // "" for the one that the tenant's document names
 	DataFlowID           string // equals the process id
 	Once                 *flowstore.Once
-	StartsAgain          bool // the control plane has no resume: a second start, or started, resumes a flow
-	StartsBlind          bool // a started of a pull may come without the address from which to pull
+	StartsAgain          bool             // the control plane has no resume: a second start, or started, resumes a flow
+	StartsBlind          bool             // a started of a pull may come without the address from which to pull
+	Profiles             []tenant.Profile // that functions serve for the tenant
+	Asynchronous         bool             // the control plane can take a promise (202) as the answer to prepare and start
 }
 
 // allowedFrom holds allowed of every signal to a flow that exists.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/hook"
 	"github.com/tidegate/tidegate/dps-gateway/internal/redisconn"
 	"github.com/tidegate/tidegate/shared/problem"
 )
@@ -28,6 +29,8 @@ type Config struct {
 	Sink          string `env:"K_SINK,required" expect:"the URL of the broker"`
 	ApproverURL   string `env:"APPROVER_URL,required" expect:"the URL of the function negotiation-approver"`
 	DataServerURL string `env:"DATA_SERVER_URL,required" expect:"the URL of the function data-server"`
+	// Functions that tenants' documents name as hooks of profiles: name=URL, or *=http://{function}.example for all that are not named.
+	HookURLs []string `env:"HOOK_URLS" expect:"name=URL entries separated by commas"`
 
 	TenantsDir          string `env:"TENANTS_DIR,required" expect:"the folder with the tenants' documents"`
 	InternalTokenFile   string `env:"INTERNAL_TOKEN_FILE,required" expect:"the file with the bearer secret of internal calls"`
@@ -41,6 +44,7 @@ type Config struct {
 	PrivatePeers   bool          `env:"ALLOW_PRIVATE_PEERS" envDefault:"false"` // DID documents and refresh endpoints of others inside our own network
 	DIDPlainHTTP   bool          `env:"DID_PLAIN_HTTP" envDefault:"false"`      // DID documents by http: for development
 	DecisionWait   time.Duration `env:"DECISION_WAIT" envDefault:"10s"`         // how long a provider's start waits for a decision
+	HookWait       time.Duration `env:"HOOK_WAIT" envDefault:"10s"`             // how long a signal waits for a function that serves its profile
 	DataWait       time.Duration `env:"DATA_WAIT" envDefault:"30s"`             // how long a data request waits for a data server, cold start included
 	DataWaiting    int           `env:"DATA_WAITING" envDefault:"128"`          // requests of a tenant that wait for a data server to start at once
 	DataPause      time.Duration `env:"DATA_PAUSE" envDefault:"5s"`             // in which a data server or object store that failed five times in a row is not asked
@@ -85,6 +89,9 @@ func (c *Config) Validate() error {
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme == "http" && !c.AllowPlainHTTP {
 		fault("PUBLIC_URL", "%q is not https: consumers must refuse it (HTTP transfer profile); ALLOW_PLAIN_HTTP=true allows it for development", c.PublicURL)
 	}
+	if _, err := hook.ParseURLs(c.HookURLs); err != nil {
+		fault("HOOK_URLS", "%w", err)
+	}
 	if err := c.Redis.Validate(); err != nil {
 		faults = append(faults, err)
 	}
@@ -93,6 +100,7 @@ func (c *Config) Validate() error {
 		{"TOKEN_TTL_SHORT", c.ShortTTL},
 		{"RENEW_BEFORE", c.RenewBefore},
 		{"DECISION_WAIT", c.DecisionWait},
+		{"HOOK_WAIT", c.HookWait},
 		{"DATA_WAIT", c.DataWait},
 		{"DATA_PAUSE", c.DataPause},
 		{"STALL_TIME", c.StallTime},

@@ -16,6 +16,7 @@ import (
 	"github.com/tidegate/tidegate/dps-gateway/internal/data"
 	"github.com/tidegate/tidegate/dps-gateway/internal/dataflow"
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
+	"github.com/tidegate/tidegate/dps-gateway/internal/hook"
 	"github.com/tidegate/tidegate/dps-gateway/internal/internalapi"
 	"github.com/tidegate/tidegate/dps-gateway/internal/metrics"
 	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
@@ -58,6 +59,7 @@ type files struct {
 	controlPlane *auth.SharedSecret
 	signer       *auth.Signer
 	tenants      *tenant.Registry
+	hooks        hook.URLs
 }
 
 // Open reads the files, opens the addresses and puts the parts together. It connects to nothing. On an error, which joins all
@@ -96,7 +98,9 @@ func readFiles(cfg Config, log zerolog.Logger) (f files, err error) {
 	note("INTERNAL_TOKEN_FILE", err)
 	f.controlPlane, err = auth.NewSharedSecret(cfg.ControlPlaneKeyFile)
 	note("CONTROLPLANE_KEY_FILE", err)
-	f.tenants, err = tenant.Open(cfg.TenantsDir, log)
+	f.hooks, err = hook.ParseURLs(cfg.HookURLs)
+	note("HOOK_URLS", err)
+	f.tenants, err = tenant.Open(cfg.TenantsDir, log, hooksKnown(f.hooks))
 	note("TENANTS_DIR", err)
 	if len(faults) == 0 { // the key may be made here: not by a process that does not start
 		f.signer, err = auth.LoadOrCreateSigningKey(cfg.SigningKeyFile)
@@ -147,15 +151,19 @@ func (g *Gateway) assemble(f files) {
 	issuer := token.NewIssuer(f.signer, cfg.PublicURL, cfg.TokenTTL).WithRenewal(token.Renewal{Offer: g.offer, ShortTTL: cfg.ShortTTL})
 	decider := approver.New(cfg.ApproverURL, g.clients.functions, cfg.DecisionWait)
 	counted := m.Flows(g.store)
-	flows := dataflow.New(counted, issuer, decider, dataflow.Options{AllowHTTP: cfg.AllowPlainHTTP, DecideTimeout: cfg.DecisionWait})
+	hooks := hook.New(f.hooks, g.clients.functions, m)
+	flows := dataflow.New(counted, issuer, decider, dataflow.Options{
+		AllowHTTP: cfg.AllowPlainHTTP, DecideTimeout: cfg.DecisionWait, HookWait: cfg.HookWait, Hooks: hooks, Outbox: writer,
+	})
 
 	g.planes = controlplane.New(f.signer, cfg.PublicURL, g.clients.outside)
 	transfers := func(t *tenant.Tenant) (outbox.Transfers, error) { return g.clients.of(t) }
 	g.relay = outbox.NewRelay(g.rdb, bell, outbox.Config{
 		Senders: map[outbox.Lane]outbox.Sender{
 			outbox.LaneEvent:     outbox.NewEventSender(f.internal, cfg.Sink, g.clients.functions, cfg.EventWait),
-			outbox.LaneCallback:  outbox.NewCallbackSender(g.tenants, transfers, g.planes),
+			outbox.LaneCallback:  outbox.NewCallbackSender(g.tenants, transfers, g.planes).WithAnswers(g.store),
 			outbox.LaneTerminate: outbox.NewTerminateSender(g.tenants, transfers),
+			outbox.LaneHook:      hook.NewSender(hooks, g.store),
 		},
 		Parker: parkedWork, Observer: m, Drain: relayDrain(cfg.DrainTime),
 	}, log)
@@ -180,14 +188,14 @@ func (g *Gateway) assemble(f files) {
 	g.health = &health{rdb: g.rdb, guard: g.guard, tenantsDir: cfg.TenantsDir}
 
 	g.listeners[0].server = newServer(signaling.New(signaling.Deps{
-		Tenants: g.tenants, Flows: flows, Outbox: writer, Datasets: recs, Vetoer: decider, Keys: f.controlPlane, HTTP: g.clients.outside, Log: log,
+		URL: cfg.SignalingURL, Tenants: g.tenants, Flows: flows, Outbox: writer, Datasets: recs, Vetoer: decider, Keys: f.controlPlane, HTTP: g.clients.outside, Log: log,
 	}), log)
 	public := newServer(g.data.Handler(), log)
 	public.ConnContext = data.ConnContext
 	public.ReadTimeout, public.WriteTimeout = 0, 0
 	g.listeners[1].server = public
 	g.listeners[2].server = newServer(internalapi.New(internalapi.Deps{
-		Secret: f.internal, Tenants: g.tenants, Flows: counted, Records: recs, Addresses: renewer, Parked: parkedWork, Outbox: writer, Registrations: g.registrar, Log: log,
+		Secret: f.internal, Tenants: g.tenants, Flows: counted, Reports: flows, Records: recs, Addresses: renewer, Parked: parkedWork, Outbox: writer, Registrations: g.registrar, Log: log,
 	}), log)
 	probes := http.NewServeMux()
 	probes.HandleFunc("GET /healthz", g.health.live)

@@ -49,6 +49,7 @@ type world struct {
 	server   *dataServer
 	secret   *auth.SharedSecret
 	flows    atomic.Int64
+	callback atomic.Pointer[func(path string, body []byte)] // told of the DPS callbacks that the control plane gets
 }
 
 // dataServer is a data-server function: it answers by reference, or what answer says.
@@ -117,7 +118,10 @@ func newWorldOn(tb testing.TB, rdb redis.UniversalClient, redisURL string) *worl
 	tb.Helper()
 	w := &world{tb: tb, dir: tb.TempDir(), rdb: rdb, redisURL: redisURL}
 	w.outside = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
+		body, _ := io.ReadAll(r.Body)
+		if told := w.callback.Load(); told != nil && strings.HasPrefix(r.URL.Path, "/signaling/") {
+			(*told)(r.URL.Path, body)
+		}
 		if r.URL.Path == "/token" {
 			rw.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(rw, `{"access_token":"t","token_type":"Bearer","expires_in":600}`)
@@ -159,6 +163,15 @@ func (w *world) write(name, text string) {
 	}
 }
 
+func (w *world) read(name string) string {
+	w.tb.Helper()
+	b, err := os.ReadFile(w.path(name))
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return string(b)
+}
+
 // tenant writes a tenant's document, with further members.
 func (w *world) tenant(pc, more string) {
 	w.tb.Helper()
@@ -172,7 +185,7 @@ func (w *world) config() gateway.Config {
 		ApproverURL: w.outside.URL, DataServerURL: w.server.URL, TenantsDir: w.path("tenants"),
 		InternalTokenFile: w.path("secrets/internal"), ControlPlaneKeyFile: w.path("secrets/controlplane"), SigningKeyFile: w.path("secrets/signing.pem"),
 		Redis:          redisconn.Config{URL: w.redisURL, Timeout: 2 * time.Second, AllowVolatile: true},
-		AllowPlainHTTP: true, TokenTTL: time.Hour, DecisionWait: 2 * time.Second, DataWait: 2 * time.Second, DataWaiting: 128, DataPause: 200 * time.Millisecond, StallTime: 5 * time.Second,
+		AllowPlainHTTP: true, TokenTTL: time.Hour, DecisionWait: 2 * time.Second, HookWait: 2 * time.Second, DataWait: 2 * time.Second, DataWaiting: 128, DataPause: 200 * time.Millisecond, StallTime: 5 * time.Second,
 		EventWait: 5 * time.Second, Retention: time.Hour, TenantsEvery: 20 * time.Millisecond, DrainTime: time.Second, BlindTime: 20 * time.Second, LogLevel: "info",
 	}
 }

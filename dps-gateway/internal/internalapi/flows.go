@@ -1,6 +1,7 @@
 package internalapi
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
@@ -68,6 +69,34 @@ func (h *handler) renewAddress(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, http.StatusOK, a)
 }
 
+// prepared takes a function's word that what its hook has promised of a prepare is done. Said twice it is said once; of a flow that has
+// ended meanwhile it is noted and nothing else, since the function is told of the end by itself.
+func (h *handler) prepared(w http.ResponseWriter, r *http.Request) error {
+	return h.report(w, r, "prepared", h.Reports.ReportPrepared)
+}
+
+// started is prepared for a start.
+func (h *handler) started(w http.ResponseWriter, r *http.Request) error {
+	return h.report(w, r, "started", h.Reports.ReportStarted)
+}
+
+func (h *handler) report(w http.ResponseWriter, r *http.Request, what string, take func(context.Context, string, string, *gatewayapi.HookAnswer) (bool, error)) error {
+	var in gatewayapi.HookAnswer
+	if err := decode(w, r, &in); err != nil {
+		return err
+	}
+	late, err := take(r.Context(), r.PathValue("pc"), r.PathValue("id"), &in)
+	if err != nil {
+		return err
+	}
+	if late {
+		h.Log.Info().Str("participant_context", r.PathValue("pc")).Str("process_id", r.PathValue("id")).Str("report", what).
+			Msg("a function reports on a data flow that has ended: ignored")
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
 // completed takes a function's word that all data of a flow has been moved: the flow ends, and the control plane is told. Said
 // twice, or when the control plane has said it before, it is said once.
 func (h *handler) completed(w http.ResponseWriter, r *http.Request) error {
@@ -79,13 +108,15 @@ func (h *handler) completed(w http.ResponseWriter, r *http.Request) error {
 		Effects: []flowstore.Effect{
 			{Lane: outbox.LaneEvent, Kind: catalogue.DataFlowCompleted},
 			{Lane: outbox.LaneCallback, Kind: string(outbox.CallbackCompleted)},
+			{Lane: outbox.LaneHook, Kind: string(gatewayapi.HookComplete)},
 		},
 	}, dps.Completed)
 }
 
 // errored takes a function's word that a flow can't go on. The flow keeps its state (DPS 1.0: errored changes none): the control
 // plane is told and, since EDC only logs that, asked to terminate the transfer, which then terminates the flow. Said twice, or
-// when the flow has been terminated meanwhile, it is said once.
+// when the flow has been terminated meanwhile, it is said once. A control plane that waits for what a hook has promised is answered with
+// the reason instead.
 func (h *handler) errored(w http.ResponseWriter, r *http.Request) error {
 	var in gatewayapi.ErroredRequest
 	if err := decode(w, r, &in); err != nil {
@@ -97,6 +128,12 @@ func (h *handler) errored(w http.ResponseWriter, r *http.Request) error {
 	}
 	if strings.TrimSpace(reason) == "" {
 		return problem.Field("reason", "is missing: what the control plane and the operator are to be told is expected")
+	}
+	if done, err := h.Reports.Failed(r.Context(), r.PathValue("pc"), r.PathValue("id"), reason); err != nil || done {
+		if err == nil {
+			w.WriteHeader(http.StatusNoContent)
+		}
+		return err
 	}
 	return h.apply(w, r, &flowstore.Transition{
 		Signal: flowstore.Errored, From: []dps.State{dps.Initialized, dps.Preparing, dps.Prepared, dps.Starting, dps.Started, dps.Suspended},

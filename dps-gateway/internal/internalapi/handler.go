@@ -46,6 +46,13 @@ type Addresses interface {
 	Renew(ctx context.Context, pc, id, refused string) (*dps.DataAddress, error)
 }
 
+// Reports takes what functions say of the flows that they serve; *dataflow.Service does.
+type Reports interface {
+	ReportPrepared(ctx context.Context, pc, id string, a *gatewayapi.HookAnswer) (late bool, err error)
+	ReportStarted(ctx context.Context, pc, id string, a *gatewayapi.HookAnswer) (late bool, err error)
+	Failed(ctx context.Context, pc, id, reason string) (done bool, err error)
+}
+
 // Registrations tells how the registration of a tenant's data plane stands.
 type Registrations interface {
 	Status(participantContextID string) (registered bool, problems []string)
@@ -58,6 +65,7 @@ type Deps struct {
 	Secret        *auth.SharedSecret
 	Tenants       Tenants
 	Flows         flowstore.Store
+	Reports       Reports
 	Records       *records.Store
 	Addresses     Addresses
 	Parked        *parked.Store
@@ -88,6 +96,8 @@ func Routes() []Route {
 		{http.MethodGet, pc + "/dataflows/{id}", (*handler).getFlow},
 		{http.MethodGet, pc + "/dataflows/{id}/address", (*handler).getAddress},
 		{http.MethodPost, pc + "/dataflows/{id}/address/renew", (*handler).renewAddress},
+		{http.MethodPost, pc + "/dataflows/{id}/prepared", (*handler).prepared},
+		{http.MethodPost, pc + "/dataflows/{id}/started", (*handler).started},
 		{http.MethodPost, pc + "/dataflows/{id}/completed", (*handler).completed},
 		{http.MethodPost, pc + "/dataflows/{id}/errored", (*handler).errored},
 		{http.MethodGet, pc + "/parked", (*handler).listParked},

@@ -39,6 +39,8 @@ type Metrics struct {
 	open         *prometheus.GaugeVec
 	cut          *prometheus.CounterVec
 	broken       *prometheus.CounterVec
+	hooks        *prometheus.CounterVec
+	hookTime     *prometheus.HistogramVec
 }
 
 var (
@@ -73,6 +75,8 @@ func New() *Metrics {
 		cut:          counter("data_streams_cut_total", "Streams that were cut because they might not go on.", pcLabel),
 		broken:       counter("data_parts_broken_total", "Times that a data server or an object store was spared since it failed again and again.", pcLabel, "part"),
 	}
+	m.hooks = counter("hook_calls_total", "Calls of the functions that serve transfer profiles, by result.", pcLabel, "kind", "result")
+	m.hookTime = histogram("hook_seconds", "Time that calls of functions that serve transfer profiles took.", quick, "kind")
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "tidegate_build_info", Help: "1, with what was built as labels.",
 		ConstLabels: prometheus.Labels{"version": version.Version, "commit": version.Revision(), "goversion": runtime.Version()},
@@ -80,7 +84,7 @@ func New() *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(
 		m.signals, m.signalTime, m.transitions, m.sends, m.sendAge, m.parked, m.pending,
-		m.dataRequests, m.dataTime, m.dataBytes, m.ingestBytes, m.open, m.cut, m.broken, build,
+		m.dataRequests, m.dataTime, m.dataBytes, m.ingestBytes, m.open, m.cut, m.broken, m.hooks, m.hookTime, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -140,6 +144,12 @@ func (m *Metrics) GaveUp(pc string, lane outbox.Lane) {
 
 // Pending implements outbox.Observer.
 func (m *Metrics) Pending(n int) { m.pending.Set(float64(n)) }
+
+// HookCalled counts a call of a function that serves a transfer profile.
+func (m *Metrics) HookCalled(pc, kind, result string, d time.Duration) {
+	m.hooks.WithLabelValues(pc, kind, result).Inc()
+	m.hookTime.WithLabelValues(kind).Observe(d.Seconds())
+}
 
 // DataRequest counts a data request and its time.
 func (m *Metrics) DataRequest(pc string, code int, d time.Duration) {

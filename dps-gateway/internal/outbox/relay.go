@@ -39,7 +39,7 @@ type Config struct {
 	Senders   map[Lane]Sender
 	Parker    Parker
 	Observer  Observer         // may be nil
-	InFlight  map[Lane]int     // sends at once; default 256 events, 64 callbacks, 16 terminations
+	InFlight  map[Lane]int     // sends at once; default 256 events, 64 callbacks, 64 hooks, 16 terminations
 	PollEvery time.Duration    // for what other replicas append; default 250ms
 	Gather    time.Duration    // under load, what comes in this time is read, and acknowledged, together; default 2ms; negative = none
 	MaxAge    time.Duration    // after which an entry that fails is parked; default 15min
@@ -93,7 +93,7 @@ func NewRelay(rdb redis.UniversalClient, bell *Bell, cfg Config, log zerolog.Log
 }
 
 func (c Config) withDefaults() Config {
-	inFlight := map[Lane]int{LaneEvent: 256, LaneCallback: 64, LaneTerminate: 16}
+	inFlight := map[Lane]int{LaneEvent: 256, LaneCallback: 64, LaneTerminate: 16, LaneHook: 64}
 	maps.Copy(inFlight, c.InFlight)
 	c.InFlight = inFlight
 	if c.Observer == nil {

@@ -44,6 +44,18 @@ type CallbackSender struct {
 	tenants   Tenants
 	transfers TransfersOf
 	planes    ControlPlanes
+	answers   Answers
+}
+
+// Answers gives the answer to the message that made a flow, which prepared and started tell in full: it may hold the data address.
+type Answers interface {
+	FirstAnswer(ctx context.Context, pc, id string) ([]byte, error)
+}
+
+// WithAnswers has prepared and started callbacks, of flows that a function serves, sent with what answers holds.
+func (s *CallbackSender) WithAnswers(answers Answers) *CallbackSender {
+	s.answers = answers
+	return s
 }
 
 // NewCallbackSender returns a sender.
@@ -60,7 +72,11 @@ func (s *CallbackSender) Send(ctx context.Context, e *Entry) error {
 	if !ok {
 		return problem.New(problem.NotFound, "tenant %s is not in force", e.PC)
 	}
-	err := s.post(ctx, t, e)
+	body, err := s.body(ctx, e)
+	if body == nil {
+		return err
+	}
+	err = s.post(ctx, t, e, body)
 	switch problem.KindOf(err) { //nolint:exhaustive // the kinds by which a control plane refuses the state of a transfer
 	case problem.Conflict, problem.NotFound, problem.Unauthenticated, problem.Internal, problem.Invalid, problem.Upstream:
 		if err != nil && s.moot(ctx, t, e) {
@@ -73,9 +89,16 @@ func (s *CallbackSender) Send(ctx context.Context, e *Entry) error {
 	return err
 }
 
-func (s *CallbackSender) post(ctx context.Context, t *tenant.Tenant, e *Entry) error {
+// body is the message of a callback, the same each time that it is sent; nil if there is nothing to tell any more.
+func (s *CallbackSender) body(ctx context.Context, e *Entry) ([]byte, error) {
+	if kind := Callback(e.Kind); s.answers != nil && (kind == CallbackPrepared || kind == CallbackStarted) {
+		body, err := s.answers.FirstAnswer(ctx, e.PC, e.Subject)
+		if problem.Is(err, problem.NotFound) {
+			return nil, nil // so much has happened to the flow since that the control plane must have known
+		}
+		return body, err
+	}
 	msg := dps.StatusMessage{
-		// The same message each time it is sent.
 		MessageID:  catalogue.ID(string(e.Lane), e.PC, e.Subject, e.Kind, strconv.FormatInt(e.Revision, 10)),
 		DataFlowID: e.Subject, State: e.State,
 	}
@@ -84,8 +107,12 @@ func (s *CallbackSender) post(ctx context.Context, t *tenant.Tenant, e *Entry) e
 	}
 	body, err := json.Marshal(msg)
 	if err != nil {
-		return problem.Wrap(problem.Unprocessable, err, "the callback")
+		return nil, problem.Wrap(problem.Unprocessable, err, "the callback")
 	}
+	return body, nil
+}
+
+func (s *CallbackSender) post(ctx context.Context, t *tenant.Tenant, e *Entry, body []byte) error {
 	path := "/transfers/" + url.PathEscape(e.Subject) + "/dataflow/" + url.PathEscape(e.Kind)
 	a, err := s.planes.Do(ctx, t, http.MethodPost, path, body, maxAnswer)
 	if err != nil {

@@ -123,6 +123,7 @@ func (r *Rebuilder) restore(ctx context.Context, t *tenant.Tenant, tp *managemen
 	f := &flowstore.Flow{}
 	f.ParticipantContextID, f.DataFlowID, f.State, f.Role, f.Direction = t.ParticipantContextID, tp.ID, state, dps.Role(tp.Type), dps.Pull
 	f.Profile, f.ParticipantID, f.CounterPartyID = tp.TransferType, t.DID, a.provider
+	f.Hook = t.Hook(tp.TransferType)
 	f.DataspaceContext, f.AgreementID, f.DatasetID = t.ControlPlane.Profile, tp.ContractID, tp.AssetID
 	if f.Role == dps.Provider {
 		f.CounterPartyID = a.consumer

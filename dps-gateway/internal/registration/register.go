@@ -3,6 +3,7 @@ package registration
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/tidegate/tidegate/shared/dps"
@@ -19,7 +20,7 @@ func (r *Registrar) register(ctx context.Context, t *tenant.Tenant) error {
 		return err
 	}
 	msg, err := dps.NewDataPlaneRegistration(cp.Signaling.DataplaneID, r.cfg.SignalingURL+"/participants/"+t.ParticipantContextID,
-		r.cfg.Profiles, cp.Signaling.Labels, authorization, dps.Dialect(cp.Dialect))
+		r.profiles(t), cp.Signaling.Labels, authorization, dps.Dialect(cp.Dialect))
 	if err != nil {
 		return err
 	}
@@ -33,6 +34,17 @@ func (r *Registrar) register(ctx context.Context, t *tenant.Tenant) error {
 		return err
 	}
 	return remembered
+}
+
+// profiles are those that the gateway serves itself, and those of the tenant that functions serve.
+func (r *Registrar) profiles(t *tenant.Tenant) []string {
+	all := slices.Clone(r.cfg.Profiles)
+	for _, p := range t.Profiles {
+		if !slices.Contains(all, p.Profile) {
+			all = append(all, p.Profile)
+		}
+	}
+	return all
 }
 
 // authorization says how the control plane gets the tokens that it sends to us, and by which keys it checks ours; nil if the

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -163,7 +164,7 @@ func (r *Registrar) Run(ctx context.Context) {
 
 // same tells whether two versions of a tenant are registered alike.
 func same(a, b *tenant.Tenant) bool {
-	return reflect.DeepEqual(a.ControlPlane, b.ControlPlane) && reflect.DeepEqual(a.Auth, b.Auth)
+	return reflect.DeepEqual(a.ControlPlane, b.ControlPlane) && reflect.DeepEqual(a.Auth, b.Auth) && slices.Equal(a.Profiles, b.Profiles)
 }
 
 func (r *Registrar) start(ctx context.Context, t *tenant.Tenant) *worker {

@@ -172,6 +172,27 @@ func TestATenantIsRegisteredUntilItHolds(t *testing.T) {
 	}
 }
 
+func TestProfilesThatFunctionsServeAreRegistered(t *testing.T) {
+	e, ts := &edc{planes: map[string]*dps.DataPlaneRegistrationMessage{}}, &tenants{}
+	ten := newTenant(t, "a")
+	ts.set(ten)
+	r := start(t, ts, e, time.Hour)
+	offers := func(want ...string) func() bool {
+		return func() bool {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			p := e.planes["a-tidegate"]
+			return p != nil && slices.Equal(p.Profiles, want) && slices.Equal(p.TransferTypes, want)
+		}
+	}
+	eventually(t, "the gateway's own", offers(dps.ProfileHTTPPull))
+	more := *ten
+	more.Profiles = []tenant.Profile{{Profile: dps.ProfileHTTPPull, Hook: "gate"}, {Profile: "nats-stream-pull", Hook: "nats-stream"}}
+	ts.set(&more)
+	r.Changed()
+	eventually(t, "and a function's", offers(dps.ProfileHTTPPull, "nats-stream-pull"))
+}
+
 func TestARegistrationIsRepeated(t *testing.T) {
 	ts, e := &tenants{}, &edc{planes: map[string]*dps.DataPlaneRegistrationMessage{}}
 	ts.set(newTenant(t, "a"))

@@ -3,6 +3,7 @@ package signaling
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/dataflow"
 	"github.com/tidegate/tidegate/shared/dps"
@@ -35,8 +36,9 @@ func signal(operation func(h *handler, r *http.Request, s *signaled) (dataflow.A
 		dialect := dps.Dialect(t.ControlPlane.Dialect)
 		s := &signaled{
 			Call: dataflow.Call{
-				ParticipantContextID: t.ParticipantContextID, DataFlowID: r.PathValue("id"), Once: once,
-				StartsAgain: dialect.StartsAgain(), StartsBlind: t.ControlPlane.Tolerates(tenant.ToleratePullWithoutAddress),
+				ParticipantContextID: t.ParticipantContextID, DataFlowID: r.PathValue("id"), Once: once, Profiles: t.Profiles,
+				Asynchronous: t.ControlPlane.Answers == tenant.AnswersAsynchronous,
+				StartsAgain:  dialect.StartsAgain(), StartsBlind: t.ControlPlane.Tolerates(tenant.ToleratePullWithoutAddress),
 			},
 			tenant: t, dialect: dialect, body: body,
 		}
@@ -47,7 +49,12 @@ func signal(operation func(h *handler, r *http.Request, s *signaled) (dataflow.A
 		header := w.Header()
 		header.Set("Content-Type", "application/json")
 		header.Set("Cache-Control", "no-store") // it may hold an access token
-		w.WriteHeader(http.StatusOK)
+		code := http.StatusOK
+		if id, promised := answer.Promise(); promised {
+			header.Set("Location", h.URL+"/participants/"+t.ParticipantContextID+"/dataflows/"+url.PathEscape(id)+"/status")
+			code = http.StatusAccepted
+		}
+		w.WriteHeader(code)
 		_, _ = w.Write(answer) // a caller that is gone will ask again, and get the same
 		return nil
 	}

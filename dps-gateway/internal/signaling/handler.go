@@ -55,6 +55,7 @@ type Vetoer interface {
 
 // Deps is what the handler works with.
 type Deps struct {
+	URL      string // of this listener, as control planes reach it
 	Tenants  Tenants
 	Flows    *dataflow.Service
 	Outbox   Appender

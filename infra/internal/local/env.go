@@ -40,7 +40,7 @@ func (l Layout) gatewayEnv() []string {
 		"K_SINK=" + l.sink(), "TENANTS_DIR=" + l.Tenants(),
 		"INTERNAL_TOKEN_FILE=" + l.TokenFile(), "CONTROLPLANE_KEY_FILE=" + l.secret("controlplane-key"),
 		"SIGNING_KEY_FILE=" + l.secret("signing-key.pem"), "APPROVER_URL=" + l.functionURL("negotiation-approver"),
-		"DATA_SERVER_URL=" + l.functionURL("data-server"), "ALLOW_PLAIN_HTTP=true", "DRAIN_TIME=1s", "DRAIN_DELAY=0s",
+		"HOOK_URLS=" + l.hookURLs(), "DATA_SERVER_URL=" + l.functionURL("data-server"), "ALLOW_PLAIN_HTTP=true", "DRAIN_TIME=1s", "DRAIN_DELAY=0s",
 	}
 }
 
@@ -49,6 +49,15 @@ func (l Layout) functionEnv(i int) []string {
 		"HOST=127.0.0.1", "PORT=" + strconv.Itoa(l.BasePort+portFunctions+i), "K_SINK=" + l.sink(), "GATEWAY_URL=" + l.InternalURL(),
 		"INTERNAL_TOKEN_FILE=" + l.TokenFile(), "TENANTS_DIR=" + l.Tenants(), "DRAIN_TIME=1500ms", "WATCH=true",
 	}
+}
+
+// hookURLs says where functions are that a tenant's document may name for its transfer profiles.
+func (l Layout) hookURLs() string {
+	var all []string
+	for i, name := range Functions {
+		all = append(all, name+"="+l.url(portFunctions+i))
+	}
+	return strings.Join(all, ",")
 }
 
 func (l Layout) functionURL(name string) string {

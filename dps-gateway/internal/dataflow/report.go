@@ -1,0 +1,106 @@
+package dataflow
+
+import (
+	"context"
+	"time"
+
+	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
+	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
+	"github.com/tidegate/tidegate/eventing/catalogue"
+	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/gatewayapi"
+	"github.com/tidegate/tidegate/shared/problem"
+)
+
+// earlyReport bounds how long a report waits for its flow: a function may be faster than the gateway is in keeping its promise.
+const earlyReport = 2 * time.Second
+
+// ReportPrepared takes a function's word that what it has promised of a prepare is done. The flow is PREPARED, and a control plane that was
+// answered with the promise is called back, in one step. late says that the flow has ended meanwhile, and nothing was done.
+func (s *Service) ReportPrepared(ctx context.Context, pc, id string, a *gatewayapi.HookAnswer) (late bool, err error) {
+	return s.report(ctx, pc, id, a, reportOf{
+		signal: flowstore.ReportPrepared, from: dps.Preparing, to: dps.Prepared, event: catalogue.DataFlowPrepared, callback: outbox.CallbackPrepared,
+	})
+}
+
+// ReportStarted is ReportPrepared for a start.
+func (s *Service) ReportStarted(ctx context.Context, pc, id string, a *gatewayapi.HookAnswer) (late bool, err error) {
+	return s.report(ctx, pc, id, a, reportOf{
+		signal: flowstore.ReportStarted, from: dps.Starting, to: dps.Started, event: catalogue.DataFlowStarted, callback: outbox.CallbackStarted,
+	})
+}
+
+type reportOf struct {
+	signal   flowstore.Signal
+	from, to dps.State
+	event    string
+	callback outbox.Callback
+}
+
+func (s *Service) report(ctx context.Context, pc, id string, a *gatewayapi.HookAnswer, o reportOf) (late bool, err error) {
+	f, err := s.promised(ctx, pc, id)
+	switch {
+	case err != nil:
+		return false, err
+	case f.State.Terminal():
+		return true, nil
+	case f.Hook == "":
+		return false, problem.New(problem.Conflict, "no function serves the data flow")
+	}
+	print, err := fingerprint(a)
+	if err != nil {
+		return false, err
+	}
+	t := s.transition(Call{ParticipantContextID: pc, DataFlowID: id}, o.signal, string(o.signal), print)
+	t.From, t.To, t.Amends = []dps.State{o.from}, o.to, true
+	if f.Role == dps.Provider {
+		t.Decided = decidedOf(f)
+	}
+	t.Effects = []flowstore.Effect{event(o.event)}
+	if f.Promised {
+		t.Effects = append(t.Effects, flowstore.Effect{Lane: outbox.LaneCallback, Kind: string(o.callback)})
+	}
+	if err := s.accept(ctx, t, f, a); err != nil {
+		return false, err
+	}
+	r, err := s.store.Apply(ctx, t)
+	switch {
+	case err != nil:
+		return false, err
+	case r.Outcome == flowstore.WrongState && r.State.Terminal():
+		return true, nil
+	case r.Outcome == flowstore.WrongState:
+		return false, problem.New(problem.Conflict, "the data flow is %s", r.State)
+	}
+	return false, refusal(r, t.Signal, id)
+}
+
+// promised reads a flow that should be there or about to be.
+func (s *Service) promised(ctx context.Context, pc, id string) (*flowstore.Flow, error) {
+	deadline := time.Now().Add(earlyReport)
+	for {
+		f, err := s.store.Get(ctx, pc, id)
+		if !problem.Is(err, problem.NotFound) || time.Now().After(deadline) {
+			return f, err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, problem.Wrap(problem.Timeout, ctx.Err(), "the caller has gone")
+		}
+	}
+}
+
+// Failed takes a function's word that it can't do what it has promised to a control plane that waits for it: the flow ends, and the
+// reason is the answer. done is false for any other flow.
+func (s *Service) Failed(ctx context.Context, pc, id, reason string) (done bool, err error) {
+	f, err := s.store.Get(ctx, pc, id)
+	if err != nil || f.Promised || (f.State != dps.Preparing && f.State != dps.Starting) {
+		return false, err
+	}
+	t := s.transition(Call{ParticipantContextID: pc, DataFlowID: id}, flowstore.Errored, string(flowstore.Errored), string(flowstore.Errored))
+	t.From, t.To, t.Reason, t.DropAddress = []dps.State{dps.Preparing, dps.Starting}, dps.Terminated, reason, true
+	t.Effects = []flowstore.Effect{event(catalogue.DataFlowTerminated), hookEffect(gatewayapi.HookTerminate)}
+	r, err := s.store.Apply(ctx, t)
+	return r.Outcome == flowstore.Applied || r.Outcome == flowstore.Replayed, err
+}
