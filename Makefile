@@ -86,7 +86,7 @@ IMAGE_TAG  ?= dev
 ARCH       ?= amd64,arm64
 
 .PHONY: manifests
-manifests: bin/k8s-tool ## Render the Kustomize overlays into bin/manifests
+manifests: bin/k8s-tool ## Render the Kustomize overlays into bin/manifests and check them, as the API server and Knative would and beyond
 	@bin/k8s-tool render -out bin/manifests infra/k8s/overlays/dev
 
 .PHONY: images
