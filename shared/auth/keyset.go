@@ -35,6 +35,7 @@ type keySet struct {
 	url   string
 	hc    *http.Client
 	limit *rate.Limiter
+	fixed bool // the keys were given, there is no URL
 
 	mu     sync.Mutex
 	keys   []jose.JSONWebKey
@@ -52,6 +53,12 @@ func newKeySet(url string, hc *http.Client) *keySet {
 
 // verify returns the payload if a key of the set made the signature.
 func (s *keySet) verify(ctx context.Context, jws *jose.JSONWebSignature) ([]byte, error) {
+	if s.fixed {
+		if payload, _ := tryKeys(jws, s.keys); payload != nil {
+			return payload, nil
+		}
+		return nil, refused("its signature is of no key that was given")
+	}
 	keys, age := s.cached()
 	if age < freshKeys {
 		if payload, _ := tryKeys(jws, keys); payload != nil {

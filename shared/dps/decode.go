@@ -1,6 +1,8 @@
 package dps
 
 import (
+	"encoding/json"
+
 	"github.com/tidegate/tidegate/shared/problem"
 )
 
@@ -194,7 +196,9 @@ func (r *reader) authorization(name string) *Authorization {
 		in := &reader{o: v, path: r.path + name + "."}
 		a := &Authorization{
 			Type: in.need("type"), TokenEndpoint: in.text("tokenEndpoint"), ClientID: in.text("clientId"),
-			ClientSecret: in.text("clientSecret"), JWKSURI: in.text("jwksUri"),
+			ClientSecret: in.text("clientSecret"), JWKS: in.jwks("jwks"), JWKSURI: in.text("jwksUri"),
+			TokenExchangeEndpoint: in.text("tokenExchangeEndpoint"), Issuer: in.text("issuer"),
+			Resource: in.text("resource"), Audience: in.text("audience"), Scope: in.text("scope"),
 		}
 		if in.err != nil && r.err == nil {
 			r.err = in.err
@@ -204,4 +208,17 @@ func (r *reader) authorization(name string) *Authorization {
 		r.fail(name, "is %s, want an object", kindOf(v))
 		return nil
 	}
+}
+
+// jwks reads an optional JWK set as it stands.
+func (r *reader) jwks(name string) json.RawMessage {
+	set := r.free(name)
+	if set == nil {
+		return nil
+	}
+	b, err := json.Marshal(set)
+	if err != nil {
+		r.fail(name, "is no JWK set")
+	}
+	return b
 }

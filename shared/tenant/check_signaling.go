@@ -8,6 +8,14 @@ func (c checker) signaling(s Signaling) {
 		c.add(at+"dataplaneId", "%s is not an id, expected are %s", quote(s.DataplaneID), planeShape)
 	}
 	c.words(at+"labels", s.Labels)
+	c.oneOf(at+"registration", s.Registration, RegistrationRefused, RegistrationAllowed)
+	switch {
+	case !s.RegistrationAllowed():
+		c.absent(at+"registrationTokenFile", s.RegistrationTokenFile, "without registration: allowed")
+	case s.Authorization.Type == SignalingNetwork && s.RegistrationTokenFile == "":
+		c.add(at+"registrationTokenFile", "is missing: with type network nobody else proves who registers")
+	}
+	c.secretFile(at+"registrationTokenFile", s.RegistrationTokenFile)
 	c.signalingAuthorization(s.Authorization)
 }
 

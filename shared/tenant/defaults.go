@@ -61,6 +61,12 @@ const (
 	SignalingNetwork  = "network"
 )
 
+// Values of Signaling.Registration.
+const (
+	RegistrationRefused = "refused"
+	RegistrationAllowed = "allowed"
+)
+
 // Claims that may say who the control plane is.
 const (
 	ClaimSub      = "sub"
@@ -102,6 +108,7 @@ func setDefaults(t *Tenant) {
 }
 
 func setSignalingDefaults(s *Signaling) {
+	fill(&s.Registration, RegistrationRefused)
 	a := &s.Authorization
 	if a.Type == SignalingNetwork {
 		return
@@ -129,6 +136,7 @@ func fill[T ~string](v *T, def T) {
 func (t *Tenant) resolveFiles(dir string) {
 	files := []*string{
 		&t.ControlPlane.Signaling.Authorization.ClientSecretFile, &t.ControlPlane.Signaling.Authorization.SubjectTokenFile,
+		&t.ControlPlane.Signaling.RegistrationTokenFile,
 		&t.Auth.ClientSecretFile, &t.Auth.SubjectTokenFile,
 		&t.Renewal.Key.File, &t.Renewal.Key.Vault.TokenFile,
 	}

@@ -92,7 +92,7 @@ func TestTheCompleteDocumentIsReadWhole(t *testing.T) {
 			Profile:       "http-dsp-profile-2025-1",
 			Answers:       "synchronous",
 			Signaling: tenant.Signaling{
-				DataplaneID: "provider-tidegate", Labels: []string{"gold"},
+				DataplaneID: "provider-tidegate", Registration: "allowed", RegistrationTokenFile: secrets + "registration", Labels: []string{"gold"},
 				Authorization: tenant.SignalingAuthorization{
 					Type: "oauth2_client_credentials", TokenEndpoint: "https://idp.example/token", ClientID: "controlplane", ClientSecretFile: secrets + "cp-client",
 					Issuer: "https://idp.example", JWKSURL: "https://idp.example/jwks", Audience: "tidegate", Subject: "controlplane", SubjectClaim: "sub", Scopes: []string{"dps:signal"},

@@ -6,7 +6,14 @@ type Signaling struct {
 	Labels      []string `yaml:"labels,omitempty"`
 	// Authorization is the profile by which control plane and data plane prove to each other who they are.
 	Authorization SignalingAuthorization `yaml:"authorization"`
+	// Registration says whether control planes may register themselves: refused (default) or allowed.
+	Registration string `yaml:"registration,omitempty"`
+	// RegistrationTokenFile holds secrets, one a line, by which an operator registers any control plane.
+	RegistrationTokenFile string `yaml:"registrationTokenFile,omitempty"`
 }
+
+// RegistrationAllowed tells whether control planes may register themselves.
+func (s *Signaling) RegistrationAllowed() bool { return s.Registration == RegistrationAllowed }
 
 // SignalingAuthorization is an authorization profile of Data Plane Signaling: how the control plane gets the tokens that it sends to us,
 // how they are verified, and with oauth2_token_exchange how we get ours.

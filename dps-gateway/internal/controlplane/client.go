@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -27,25 +28,42 @@ type Signer interface {
 
 var _ Signer = (*auth.Signer)(nil)
 
+// Owners tells which control plane has made a flow: "" for the one of the tenant's document.
+type Owners interface {
+	Owner(ctx context.Context, pc, dataFlowID string) (string, error)
+}
+
 // Client calls control planes. It is safe for concurrent use.
 type Client struct {
 	signer Signer
 	issuer string
 	hc     *http.Client
 
+	registered *Registrations // nil: no control plane registers itself
+	owners     Owners
+	peers      *http.Client // calls those that have registered themselves
+
 	mu      sync.Mutex
-	sources map[string]sourceOf // by participant context
+	sources map[[2]string]sourceOf // by participant context and control plane
 }
 
-// sourceOf are the tokens of a version of a tenant's document.
+// sourceOf are the tokens of a version of a tenant's document and of a control plane's registration.
 type sourceOf struct {
-	tenant *tenant.Tenant
-	tokens auth.TokenSource
+	tenant       *tenant.Tenant
+	registration Registration
+	tokens       auth.TokenSource
 }
 
 // New returns a client. issuer is the gateway's public URL, the iss of the tokens that it signs.
 func New(signer Signer, issuer string, hc *http.Client) *Client {
-	return &Client{signer: signer, issuer: issuer, hc: hc, sources: map[string]sourceOf{}}
+	return &Client{signer: signer, issuer: issuer, hc: hc, sources: map[[2]string]sourceOf{}}
+}
+
+// WithRegistered makes the client call the control planes that have registered themselves, about the flows that they have made. peers
+// reaches what they may name.
+func (c *Client) WithRegistered(r *Registrations, owners Owners, peers *http.Client) *Client {
+	c.registered, c.owners, c.peers = r, owners, peers
+	return c
 }
 
 // Answer is what a control plane has answered, of any status.
@@ -56,29 +74,33 @@ type Answer struct {
 	Partial    bool // Body is not the whole: it was longer, or the answer broke off
 }
 
-// Do makes a call; path is below the control plane's signaling URL and begins with a slash. Its error is of kind Unavailable if the control
-// plane or the token endpoint can't be reached, Timeout if ctx ended.
-func (c *Client) Do(ctx context.Context, t *tenant.Tenant, method, path string, body []byte, limit int64) (*Answer, error) {
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(t.ControlPlane.SignalingURL, "/")+path, bytes.NewReader(body))
+// Do makes a call about a data flow to the control plane that made it; path is below its signaling URL and begins with a slash. Its error is
+// of kind Unavailable if the control plane or the token endpoint can't be reached, Timeout if ctx ended, NotFound if the control plane
+// had registered itself and is registered no more.
+func (c *Client) Do(ctx context.Context, t *tenant.Tenant, dataFlowID, method, path string, body []byte, limit int64) (*Answer, error) {
+	p, err := c.peer(ctx, t, dataFlowID)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(p.endpoint, "/")+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, problem.Wrap(problem.Unavailable, err, "the signaling URL of tenant %s", t.ParticipantContextID)
 	}
 	if len(body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	tokens := c.tokens(t)
-	token, err := tokens.Token(ctx)
+	token, err := p.tokens.Token(ctx)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	res, err := c.hc.Do(req)
+	res, err := p.hc.Do(req)
 	if err != nil {
 		return nil, unreached(ctx, err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode == http.StatusUnauthorized {
-		tokens.Invalidate(token)
+		p.tokens.Invalidate(token)
 	}
 	a := &Answer{Status: res.StatusCode, RetryAfter: res.Header.Get("Retry-After")}
 	a.Body, err = io.ReadAll(io.LimitReader(res.Body, limit+1))
@@ -95,32 +117,98 @@ func unreached(ctx context.Context, err error) error {
 	return problem.Wrap(problem.Unavailable, err, "the control plane can't be reached")
 }
 
-// tokens are those of the tenant's authorization profile. What is kept of them is dropped when the document changes.
-func (c *Client) tokens(t *tenant.Tenant) auth.TokenSource {
+// peer is a control plane as we reach it.
+type peer struct {
+	endpoint string
+	hc       *http.Client
+	tokens   auth.TokenSource
+}
+
+// peer finds the control plane of a flow. What the document's one has registered of itself goes before what the document says.
+func (c *Client) peer(ctx context.Context, t *tenant.Tenant, dataFlowID string) (*peer, error) {
+	s := t.ControlPlane.Signaling
+	byDocument := &peer{t.ControlPlane.SignalingURL, c.hc, c.tokens(t, nil)}
+	if c.registered == nil || !s.RegistrationAllowed() {
+		return byDocument, nil
+	}
+	owner, err := c.owners.Owner(ctx, t.ParticipantContextID, dataFlowID)
+	if err != nil {
+		return nil, err
+	}
+	id := owner
+	if owner == "" {
+		if id = s.Authorization.Subject; id == "" {
+			return byDocument, nil
+		}
+	}
+	r, err := c.registered.Get(ctx, t.ParticipantContextID, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case r != nil:
+		return &peer{r.Endpoint, c.peers, c.tokens(t, r)}, nil
+	case owner == "":
+		return byDocument, nil
+	}
+	return nil, problem.New(problem.NotFound, "the control plane %q, which made the data flow, is not registered any more", owner)
+}
+
+// tokens are those of an authorization profile. What is kept of them is dropped when the document or the registration changes.
+func (c *Client) tokens(t *tenant.Tenant, r *Registration) auth.TokenSource {
 	a := t.ControlPlane.Signaling.Authorization
-	if a.Type != tenant.SignalingExchange {
+	if r == nil && a.Type != tenant.SignalingExchange {
 		return own{c, t}
+	}
+	var reg Registration
+	if r != nil {
+		reg = *r
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s, ok := c.sources[t.ParticipantContextID]; ok && s.tenant == t {
+	key := [2]string{t.ParticipantContextID, reg.ID}
+	if s, ok := c.sources[key]; ok && s.tenant == t && reflect.DeepEqual(s.registration, reg) {
 		return s.tokens
 	}
-	s := auth.ForExchange(auth.Exchange{
+	exchange := auth.Exchange{
 		Endpoint: a.TokenEndpoint, SubjectTokenFile: a.SubjectTokenFile,
 		Resource: a.Callback.Resource, Audience: a.Callback.Audience, Scopes: a.Callback.Scopes,
-	}, c.hc)
-	c.sources[t.ParticipantContextID] = sourceOf{t, s}
+	}
+	var s auth.TokenSource
+	switch {
+	case r == nil:
+		s = auth.ForExchange(exchange, c.hc)
+	case r.Authorization.Type == tenant.SignalingExchange && a.Type == tenant.SignalingExchange:
+		exchange.Audience = r.ID // and never another endpoint than the document's: our workload's token goes to no other
+		s = auth.ForExchange(exchange, c.hc)
+	case r.Authorization.Type == tenant.SignalingOAuth2:
+		s = auth.ForClient(auth.ClientCredentials{
+			Endpoint: r.Authorization.TokenEndpoint, ClientID: r.Authorization.ClientID, Secret: r.Authorization.ClientSecret,
+		}, c.peers)
+	default:
+		s = none{}
+	}
+	c.sources[key] = sourceOf{t, reg, s}
 	return s
 }
+
+// none has no token: the tenant's document has changed, and with it went what the registration relied on.
+type none struct{}
+
+// Token implements auth.TokenSource.
+func (none) Token(context.Context) (string, error) {
+	return "", problem.New(problem.Upstream, "the tenant's document knows no token exchange, which the control plane's registration needs")
+}
+
+// Invalidate implements auth.TokenSource.
+func (none) Invalidate(string) {}
 
 // Forget drops what is kept of tenants that are gone.
 func (c *Client) Forget(inForce func(pc string) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for pc := range c.sources {
-		if !inForce(pc) {
-			delete(c.sources, pc)
+	for key := range c.sources {
+		if !inForce(key[0]) {
+			delete(c.sources, key)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func TestCallsByTokenExchange(t *testing.T) {
 	}}
 	c := controlplane.New(nil, "https://public.example", hc)
 	for _, code = range []int{200, 200, 401, 200} {
-		a, err := c.Do(t.Context(), tn, http.MethodPost, "/transfers/x/dataflow/completed", []byte("{}"), 4)
+		a, err := c.Do(t.Context(), tn, "x", http.MethodPost, "/transfers/x/dataflow/completed", []byte("{}"), 4)
 		if err != nil || a.Status != code || string(a.Body) != "0123" || !a.Partial {
 			t.Fatalf("%+v %v", a, err)
 		}
@@ -73,7 +73,7 @@ func TestCallsByTokenExchange(t *testing.T) {
 	}
 	// Another version of the document begins with another token.
 	renewed := *tn
-	if _, err := c.Do(t.Context(), &renewed, http.MethodGet, "/x", nil, 4); err != nil || len(forms) != 3 {
+	if _, err := c.Do(t.Context(), &renewed, "x", http.MethodGet, "/x", nil, 4); err != nil || len(forms) != 3 {
 		t.Errorf("%d exchanges, %v", len(forms), err)
 	}
 }
@@ -88,12 +88,12 @@ func TestAControlPlaneThatIsSlowOrAway(t *testing.T) {
 	tn := &tenant.Tenant{ControlPlane: tenant.ControlPlane{SignalingURL: srv.URL}}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := c.Do(ctx, tn, http.MethodGet, "/x", nil, 4); !problem.Is(err, problem.Timeout) {
+	if _, err := c.Do(ctx, tn, "x", http.MethodGet, "/x", nil, 4); !problem.Is(err, problem.Timeout) {
 		t.Errorf("slow: %v", err)
 	}
 	away := *tn
 	away.ControlPlane.SignalingURL = "http://127.0.0.1:1"
-	if _, err := c.Do(t.Context(), &away, http.MethodGet, "/x", nil, 4); !problem.Is(err, problem.Unavailable) {
+	if _, err := c.Do(t.Context(), &away, "x", http.MethodGet, "/x", nil, 4); !problem.Is(err, problem.Unavailable) {
 		t.Errorf("away: %v", err)
 	}
 }

@@ -76,8 +76,8 @@ func New(store flowstore.Store, issuer AddressIssuer, decider Decider, opts Opti
 // Call is who signals what about: the tenant, its control plane, the flow, and the token's mark.
 type Call struct {
 	ParticipantContextID string
-	ControlPlane         string // "" for the one that the tenant's document names
-	DataFlowID           string // equals the process id
+	Caller               *flowstore.Caller // the control plane; nil: a function's word
+	DataFlowID           string            // equals the process id
 	Once                 *flowstore.Once
 	StartsAgain          bool             // the control plane has no resume: a second start, or started, resumes a flow
 	StartsBlind          bool             // a started of a pull may come without the address from which to pull
@@ -119,7 +119,7 @@ func (s *Service) flow(ctx context.Context, c Call) (*flowstore.Flow, error) {
 		return nil, err
 	case !ok:
 		return nil, ErrTokenReused
-	case f.ControlPlane != c.ControlPlane: // to another control plane it is none
+	case c.Caller != nil && f.ControlPlane != c.Caller.ControlPlane: // to another control plane it is none
 		return nil, refusal(flowstore.Result{Outcome: flowstore.Unknown}, "", c.DataFlowID)
 	}
 	return f, nil
@@ -128,7 +128,7 @@ func (s *Service) flow(ctx context.Context, c Call) (*flowstore.Flow, error) {
 func (s *Service) transition(c Call, signal flowstore.Signal, messageID, fingerprint string) *flowstore.Transition {
 	return &flowstore.Transition{
 		ParticipantContextID: c.ParticipantContextID, DataFlowID: c.DataFlowID, Once: c.Once,
-		Caller: &flowstore.Caller{ControlPlane: c.ControlPlane},
+		Caller: c.Caller,
 		Signal: signal, MessageID: messageID, Fingerprint: fingerprint, Now: s.opts.Now(),
 	}
 }

@@ -35,6 +35,15 @@ func (s *Redis) Get(ctx context.Context, pc, id string) (*Flow, error) {
 	return flowOf(pc, id, v)
 }
 
+// Owner is the control plane that made a flow: "" for the one of the tenant's document, or if there is no such flow any more.
+func (s *Redis) Owner(ctx context.Context, pc, id string) (string, error) {
+	owner, err := s.rdb.HGet(ctx, keys.Flow(pc, id), "cpl").Result()
+	if err != nil && err != redis.Nil { //nolint:errorlint // go-redis documents Nil as a plain sentinel
+		return "", unavailable(err)
+	}
+	return owner, nil
+}
+
 // GetOnce implements Store.
 func (s *Redis) GetOnce(ctx context.Context, pc, id string, once *Once) (*Flow, bool, error) {
 	if once == nil {

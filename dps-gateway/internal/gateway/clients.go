@@ -16,6 +16,7 @@ type clients struct {
 	functions *http.Client // with the internal secret; calls bound their time themselves
 	outside   *http.Client // control planes, token endpoints
 	peers     *http.Client // refresh endpoints that other participants name
+	planes    *http.Client // control planes that have registered themselves, and what they name
 	base      *http.Transport
 
 	mu         sync.Mutex
@@ -27,7 +28,7 @@ type managementOf struct {
 	client *management.Client
 }
 
-func newClients(secret *auth.SharedSecret, privatePeers bool) *clients {
+func newClients(secret *auth.SharedSecret, cfg Config) *clients {
 	base := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		MaxIdleConns:        512,
@@ -41,7 +42,8 @@ func newClients(secret *auth.SharedSecret, privatePeers bool) *clients {
 	return &clients{
 		functions:  &http.Client{Transport: secret.Transport(base), CheckRedirect: noRedirect},
 		outside:    &http.Client{Transport: base, CheckRedirect: noRedirect, Timeout: 60 * time.Second},
-		peers:      egress.NewClient(egress.Options{AllowPrivate: privatePeers, Timeout: 10 * time.Second}),
+		peers:      egress.NewClient(egress.Options{AllowPrivate: cfg.PrivatePeers, Timeout: 10 * time.Second}),
+		planes:     egress.NewClient(egress.Options{AllowPrivate: cfg.PrivateControlPlanes, Timeout: 15 * time.Second}),
 		base:       base,
 		management: map[string]managementOf{},
 	}
@@ -77,4 +79,5 @@ func (c *clients) forget(inForce func(pc string) bool) {
 func (c *clients) close() {
 	c.base.CloseIdleConnections()
 	c.peers.CloseIdleConnections()
+	c.planes.CloseIdleConnections()
 }

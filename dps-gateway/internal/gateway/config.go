@@ -37,24 +37,25 @@ type Config struct {
 	ControlPlaneKeyFile string `env:"CONTROLPLANE_KEY_FILE,required" expect:"the file with the key in the URL of control planes' events"`
 	SigningKeyFile      string `env:"SIGNING_KEY_FILE,required" expect:"the PEM file with the keys that sign tokens, the same for all replicas; made if it is missing and the folder is writable"`
 
-	AllowPlainHTTP bool          `env:"ALLOW_PLAIN_HTTP" envDefault:"false"`    // data addresses and our own URLs without TLS: for development
-	TokenTTL       time.Duration `env:"TOKEN_TTL" envDefault:"12h"`             // of access tokens
-	ShortTTL       time.Duration `env:"TOKEN_TTL_SHORT" envDefault:"10m"`       // of those of tenants with renewal.offer short
-	RenewBefore    time.Duration `env:"RENEW_BEFORE" envDefault:"30s"`          // a consumer's token that ends sooner, or is at a fifth of its life, is renewed
-	PrivatePeers   bool          `env:"ALLOW_PRIVATE_PEERS" envDefault:"false"` // DID documents and refresh endpoints of others inside our own network
-	DIDPlainHTTP   bool          `env:"DID_PLAIN_HTTP" envDefault:"false"`      // DID documents by http: for development
-	DecisionWait   time.Duration `env:"DECISION_WAIT" envDefault:"10s"`         // how long a provider's start waits for a decision
-	HookWait       time.Duration `env:"HOOK_WAIT" envDefault:"10s"`             // how long a signal waits for a function that serves its profile
-	DataWait       time.Duration `env:"DATA_WAIT" envDefault:"30s"`             // how long a data request waits for a data server, cold start included
-	DataWaiting    int           `env:"DATA_WAITING" envDefault:"128"`          // requests of a tenant that wait for a data server to start at once
-	DataPause      time.Duration `env:"DATA_PAUSE" envDefault:"5s"`             // in which a data server or object store that failed five times in a row is not asked
-	StallTime      time.Duration `env:"STALL_TIME" envDefault:"1m"`             // in which a client must take the next mebibyte
-	EventWait      time.Duration `env:"EVENT_WAIT" envDefault:"75s"`            // for the broker's answer; above its subscribers' timeout
-	Retention      time.Duration `env:"RETENTION" envDefault:"168h"`            // of data flows and deliveries that have ended
-	TenantsEvery   time.Duration `env:"TENANTS_EVERY" envDefault:"2s"`          // how often the tenants' documents are looked at
-	BlindTime      time.Duration `env:"BLIND_TIME" envDefault:"20s"`            // how long an open stream goes on while Redis can't be asked whether it may
-	DrainTime      time.Duration `env:"DRAIN_TIME" envDefault:"25s"`            // for what is under way when the process is told to stop, DRAIN_DELAY included
-	DrainDelay     time.Duration `env:"DRAIN_DELAY" envDefault:"2s"`            // how long it serves on, but is not ready, so that nobody is sent here any more when the listeners close
+	AllowPlainHTTP       bool          `env:"ALLOW_PLAIN_HTTP" envDefault:"false"`            // data addresses and our own URLs without TLS: for development
+	TokenTTL             time.Duration `env:"TOKEN_TTL" envDefault:"12h"`                     // of access tokens
+	ShortTTL             time.Duration `env:"TOKEN_TTL_SHORT" envDefault:"10m"`               // of those of tenants with renewal.offer short
+	RenewBefore          time.Duration `env:"RENEW_BEFORE" envDefault:"30s"`                  // a consumer's token that ends sooner, or is at a fifth of its life, is renewed
+	PrivatePeers         bool          `env:"ALLOW_PRIVATE_PEERS" envDefault:"false"`         // DID documents and refresh endpoints of others inside our own network
+	PrivateControlPlanes bool          `env:"ALLOW_PRIVATE_CONTROLPLANES" envDefault:"false"` // control planes that register themselves inside our own network
+	DIDPlainHTTP         bool          `env:"DID_PLAIN_HTTP" envDefault:"false"`              // DID documents by http: for development
+	DecisionWait         time.Duration `env:"DECISION_WAIT" envDefault:"10s"`                 // how long a provider's start waits for a decision
+	HookWait             time.Duration `env:"HOOK_WAIT" envDefault:"10s"`                     // how long a signal waits for a function that serves its profile
+	DataWait             time.Duration `env:"DATA_WAIT" envDefault:"30s"`                     // how long a data request waits for a data server, cold start included
+	DataWaiting          int           `env:"DATA_WAITING" envDefault:"128"`                  // requests of a tenant that wait for a data server to start at once
+	DataPause            time.Duration `env:"DATA_PAUSE" envDefault:"5s"`                     // in which a data server or object store that failed five times in a row is not asked
+	StallTime            time.Duration `env:"STALL_TIME" envDefault:"1m"`                     // in which a client must take the next mebibyte
+	EventWait            time.Duration `env:"EVENT_WAIT" envDefault:"75s"`                    // for the broker's answer; above its subscribers' timeout
+	Retention            time.Duration `env:"RETENTION" envDefault:"168h"`                    // of data flows and deliveries that have ended
+	TenantsEvery         time.Duration `env:"TENANTS_EVERY" envDefault:"2s"`                  // how often the tenants' documents are looked at
+	BlindTime            time.Duration `env:"BLIND_TIME" envDefault:"20s"`                    // how long an open stream goes on while Redis can't be asked whether it may
+	DrainTime            time.Duration `env:"DRAIN_TIME" envDefault:"25s"`                    // for what is under way when the process is told to stop, DRAIN_DELAY included
+	DrainDelay           time.Duration `env:"DRAIN_DELAY" envDefault:"2s"`                    // how long it serves on, but is not ready, so that nobody is sent here any more when the listeners close
 
 	// Limits of tenants whose document sets none; 0 = no limit.
 	MaxStreams           int   `env:"TENANT_CONCURRENT_STREAMS" envDefault:"1000"`

@@ -81,7 +81,7 @@ func Open(ctx context.Context, cfg Config, log zerolog.Logger) (*Gateway, error)
 		return nil, err
 	}
 	g := &Gateway{
-		cfg: cfg, log: log, rdb: rdb, tenants: f.tenants, clients: newClients(f.internal, cfg.PrivatePeers), listeners: listeners,
+		cfg: cfg, log: log, rdb: rdb, tenants: f.tenants, clients: newClients(f.internal, cfg), listeners: listeners,
 	}
 	g.assemble(f)
 	return g, nil
@@ -156,7 +156,8 @@ func (g *Gateway) assemble(f files) {
 		AllowHTTP: cfg.AllowPlainHTTP, DecideTimeout: cfg.DecisionWait, HookWait: cfg.HookWait, Hooks: hooks, Outbox: writer,
 	})
 
-	g.planes = controlplane.New(f.signer, cfg.PublicURL, g.clients.outside)
+	registrations := controlplane.NewRegistrations(g.rdb)
+	g.planes = controlplane.New(f.signer, cfg.PublicURL, g.clients.outside).WithRegistered(registrations, g.store, g.clients.planes)
 	transfers := func(t *tenant.Tenant) (outbox.Transfers, error) { return g.clients.of(t) }
 	g.relay = outbox.NewRelay(g.rdb, bell, outbox.Config{
 		Senders: map[outbox.Lane]outbox.Sender{
@@ -189,6 +190,7 @@ func (g *Gateway) assemble(f files) {
 
 	g.listeners[0].server = newServer(signaling.New(signaling.Deps{
 		URL: cfg.SignalingURL, Tenants: g.tenants, Flows: flows, Outbox: writer, Datasets: recs, Vetoer: decider, Keys: f.controlPlane, HTTP: g.clients.outside, Log: log,
+		Registrations: registrations, Peers: g.clients.planes, AllowPlainHTTP: cfg.AllowPlainHTTP, AllowPrivate: cfg.PrivateControlPlanes,
 	}), log)
 	public := newServer(g.data.Handler(), log)
 	public.ConnContext = data.ConnContext

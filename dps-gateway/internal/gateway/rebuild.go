@@ -44,7 +44,7 @@ func Rebuild(ctx context.Context, cfg Config, opts RebuildOptions, out io.Writer
 	if _, err := redisconn.Check(ctx, rdb, cfg.Redis); err != nil {
 		return none, err
 	}
-	c := newClients(secret, false)
+	c := newClients(secret, Config{})
 	defer c.close()
 	b := rebuild.Rebuilder{
 		Tenants: tenants.All(),

@@ -79,6 +79,9 @@ func ParkedIndex(pc string) string { return tags[Shard(pc)] + "parkeds:" + pc }
 // Renewal is held by the replica that renews the access token of a consumer's flow: a string, the holder's name.
 func Renewal(pc, id string) string { return tags[Shard(pc)] + "renew:" + pc + ":" + id }
 
+// ControlPlanes are the control planes that have registered themselves with a tenant: a hash of documents by their ids.
+func ControlPlanes(pc string) string { return tags[Shard(pc)] + "cplanes:" + pc }
+
 // Registrations are the data planes that the shard's tenants have registered: a hash, its fields are registration's.
 func Registrations(shard int) string { return tags[shard] + "registrations" }
 

@@ -34,7 +34,7 @@ type TransfersOf func(t *tenant.Tenant) (Transfers, error)
 
 // ControlPlanes calls the signaling API of control planes; *controlplane.Client does.
 type ControlPlanes interface {
-	Do(ctx context.Context, t *tenant.Tenant, method, path string, body []byte, limit int64) (*controlplane.Answer, error)
+	Do(ctx context.Context, t *tenant.Tenant, dataFlowID, method, path string, body []byte, limit int64) (*controlplane.Answer, error)
 }
 
 var _ ControlPlanes = (*controlplane.Client)(nil)
@@ -114,7 +114,7 @@ func (s *CallbackSender) body(ctx context.Context, e *Entry) ([]byte, error) {
 
 func (s *CallbackSender) post(ctx context.Context, t *tenant.Tenant, e *Entry, body []byte) error {
 	path := "/transfers/" + url.PathEscape(e.Subject) + "/dataflow/" + url.PathEscape(e.Kind)
-	a, err := s.planes.Do(ctx, t, http.MethodPost, path, body, maxAnswer)
+	a, err := s.planes.Do(ctx, t, e.Subject, http.MethodPost, path, body, maxAnswer)
 	if err != nil {
 		return err
 	}

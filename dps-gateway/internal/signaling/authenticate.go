@@ -4,9 +4,10 @@ import (
 	"context"
 	"crypto/subtle"
 	"net/http"
-	"sync"
 	"time"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/cache"
+	"github.com/tidegate/tidegate/dps-gateway/internal/controlplane"
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
 	"github.com/tidegate/tidegate/shared/auth"
 	"github.com/tidegate/tidegate/shared/problem"
@@ -97,12 +98,31 @@ func (p *profile) once(c *auth.Claims) *flowstore.Once {
 
 func refused(why string) error { return problem.New(problem.Unauthenticated, "%s", why) }
 
-// verifiers holds the verifier of each tenant's control plane, made anew when the tenant's document changes.
-type verifiers struct {
-	hc *http.Client
+// registered is the profile of a control plane that has registered itself.
+func registered(t *tenant.Tenant, r *controlplane.Registration) *profile {
+	s := t.ControlPlane.Signaling
+	p := &profile{
+		keys:    auth.VerifierConfig{Issuer: r.Authorization.Issuer, JWKSURL: r.Authorization.JWKSURI, JWKS: string(r.Authorization.JWKS), Audience: s.DataplaneID},
+		subject: r.ID, reusable: s.Authorization.Reusable,
+	}
+	if r.Authorization.Type == tenant.SignalingOAuth2 {
+		p.keys.AnyIssuer = true // the profile names none: whose the keys are, the registration says
+		return p
+	}
+	p.keys.Audience, p.scopes, p.context = s.Authorization.Audience, s.Authorization.Scopes, t.ParticipantContextID
+	return p
+}
 
-	mu   sync.Mutex
-	byPC map[string]verifierOf
+// verifiers holds the verifier of each control plane, made anew when its document or its registration changes.
+type verifiers struct {
+	hc    *http.Client // of those that documents name
+	peers *http.Client // of those that have registered themselves
+	kept  *cache.Cache[verifierKey, verifierOf]
+}
+
+type verifierKey struct {
+	pc, controlPlane string
+	registered       bool
 }
 
 type verifierOf struct {
@@ -110,45 +130,95 @@ type verifierOf struct {
 	verifier *auth.Verifier
 }
 
-func newVerifiers(hc *http.Client) *verifiers {
-	return &verifiers{hc: hc, byPC: map[string]verifierOf{}}
+const (
+	keptVerifiers = 4096
+	keptFor       = time.Hour
+)
+
+func newVerifiers(hc, peers *http.Client) *verifiers {
+	return &verifiers{hc: hc, peers: peers, kept: cache.New[verifierKey, verifierOf](keptVerifiers)}
 }
 
-func (v *verifiers) of(pc string, cfg auth.VerifierConfig) *auth.Verifier {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if have, ok := v.byPC[pc]; ok && have.cfg == cfg {
-		return have.verifier
+func (v *verifiers) of(key verifierKey, cfg auth.VerifierConfig) *auth.Verifier {
+	have, ok := v.kept.Get(key)
+	if !ok || have.cfg != cfg {
+		hc := v.hc
+		if key.registered {
+			hc = v.peers
+		}
+		have = verifierOf{cfg, auth.NewVerifier(cfg, hc)}
+		v.kept.Put(key, have, time.Now().Add(keptFor))
 	}
-	fresh := auth.NewVerifier(cfg, v.hc)
-	v.byPC[pc] = verifierOf{cfg, fresh}
-	return fresh
+	return have.verifier
 }
 
-// authenticate finds the tenant of the path and checks that its control plane is who calls. The result marks the token: the
-// store makes it good for one request, in the same step as what the request does. It is nil for a token without an id.
-func (h *handler) authenticate(ctx context.Context, r *http.Request) (*tenant.Tenant, *flowstore.Once, error) {
+// caller is the control plane that calls.
+type caller struct {
+	tenant *tenant.Tenant
+	id     string          // as the document or the registration names it; "" if the network protects the calls
+	owner  string          // of its flows: "" for the control plane of the document
+	once   *flowstore.Once // marks the token; nil for one without an id
+}
+
+// authenticate finds the tenant of the path and checks that one of its control planes is who calls: the one of the document, or one that
+// has registered itself. The result marks the token: the store makes it good for one request, in the same step as what the request
+// does.
+func (h *handler) authenticate(ctx context.Context, r *http.Request) (*caller, error) {
 	t, ok := h.Tenants.Get(r.PathValue("participantContextId"))
 	if !ok {
-		return nil, nil, refused("no tenant in force")
+		return nil, refused("no tenant in force")
 	}
-	if t.ControlPlane.Signaling.Authorization.Type == typeNetwork {
-		return t, nil, nil
-	}
-	p, ok := documented(t)
-	if !ok {
-		return nil, nil, refused("the tenant's document has no authorization profile")
-	}
+	network := t.ControlPlane.Signaling.Authorization.Type == typeNetwork
+	allowed := t.ControlPlane.Signaling.RegistrationAllowed()
 	token, ok := auth.Bearer(r.Header)
-	if !ok {
-		return nil, nil, refused("no bearer token")
+	if network && (!ok || !allowed) {
+		return &caller{tenant: t}, nil
 	}
-	claims, err := h.verifiers.of(t.ParticipantContextID, p.keys).Verify(ctx, token)
+	if !ok {
+		return nil, refused("no bearer token")
+	}
+	doc, documents := documented(t)
+	if !documents && !network {
+		return nil, refused("the tenant's document has no authorization profile")
+	}
+	err := refused("the token is of another control plane")
+	if documents {
+		var c *caller
+		if c, err = h.verify(ctx, t, token, &doc, false); err == nil {
+			return c, nil
+		}
+	}
+	if !allowed || (err != nil && documents && !problem.Is(err, problem.Unauthenticated)) {
+		return nil, err
+	}
+	claimed := auth.ClaimedSubject(token)
+	reg, gerr := h.Registrations.Get(ctx, t.ParticipantContextID, claimed)
+	switch {
+	case gerr != nil:
+		return nil, gerr
+	case reg != nil:
+		return h.verify(ctx, t, token, registered(t, reg), true)
+	case network:
+		return &caller{tenant: t}, nil
+	}
+	return nil, err
+}
+
+// verify checks a token by a profile.
+func (h *handler) verify(ctx context.Context, t *tenant.Tenant, token string, p *profile, registered bool) (*caller, error) {
+	if !registered && auth.ClaimedSubject(token) != p.subject && p.subjectClaim != tenant.ClaimClientID {
+		return nil, refused("the token is of another control plane") // before its keys are looked for
+	}
+	claims, err := h.verifiers.of(verifierKey{t.ParticipantContextID, p.subject, registered}, p.keys).Verify(ctx, token)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := p.check(claims); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return t, p.once(claims), nil
+	c := &caller{tenant: t, id: p.subject, owner: p.subject, once: p.once(claims)}
+	if own, ok := documented(t); ok && p.subject == own.subject {
+		c.owner = "" // the control plane of the document stays that when it registers itself
+	}
+	return c, nil
 }

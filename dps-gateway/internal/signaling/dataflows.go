@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/dataflow"
+	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
@@ -22,7 +23,7 @@ type signaled struct {
 // signal authenticates a DPS request, reads its body, and sends what the operation answers.
 func signal(operation func(h *handler, r *http.Request, s *signaled) (dataflow.Answer, error)) func(*handler, http.ResponseWriter, *http.Request) error {
 	return func(h *handler, w http.ResponseWriter, r *http.Request) error {
-		t, once, err := h.authenticate(r.Context(), r)
+		c, err := h.authenticate(r.Context(), r)
 		if err != nil {
 			return err
 		}
@@ -30,13 +31,14 @@ func signal(operation func(h *handler, r *http.Request, s *signaled) (dataflow.A
 		if err != nil {
 			return err
 		}
-		if once != nil {
-			once.Request = requestDigest(r, body)
+		if c.once != nil {
+			c.once.Request = requestDigest(r, body)
 		}
+		t := c.tenant
 		dialect := dps.Dialect(t.ControlPlane.Dialect)
 		s := &signaled{
 			Call: dataflow.Call{
-				ParticipantContextID: t.ParticipantContextID, DataFlowID: r.PathValue("id"), Once: once, Profiles: t.Profiles,
+				ParticipantContextID: t.ParticipantContextID, Caller: &flowstore.Caller{ControlPlane: c.owner}, DataFlowID: r.PathValue("id"), Once: c.once, Profiles: t.Profiles,
 				Asynchronous: t.ControlPlane.Answers == tenant.AnswersAsynchronous,
 				StartsAgain:  dialect.StartsAgain(), StartsBlind: t.ControlPlane.Tolerates(tenant.ToleratePullWithoutAddress),
 			},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/controlplane"
 	"github.com/tidegate/tidegate/dps-gateway/internal/dataflow"
 	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
 	"github.com/tidegate/tidegate/dps-gateway/internal/records"
@@ -64,6 +65,11 @@ type Deps struct {
 	Keys     *auth.SharedSecret // keys of the control planes' URLs (CONTROLPLANE_KEY_FILE)
 	HTTP     *http.Client       // reads the key sets of control planes
 	Log      zerolog.Logger
+
+	Registrations  *controlplane.Registrations
+	Peers          *http.Client // reads the key sets of control planes that have registered themselves
+	AllowPlainHTTP bool         // take URLs of such a control plane that are not https: for development
+	AllowPrivate   bool         // take addresses inside our own network from it
 }
 
 // Route is one operation of the listener, as openapi/signaling.yaml has it.
@@ -84,6 +90,8 @@ func Routes() []Route {
 		{http.MethodPost, flows + "/{id}/terminate", signal((*handler).terminate)},
 		{http.MethodPost, flows + "/{id}/completed", signal((*handler).completed)},
 		{http.MethodGet, flows + "/{id}/status", signal((*handler).status)},
+		{http.MethodPut, "/participants/{participantContextId}/controlplanes", (*handler).register},
+		{http.MethodDelete, "/participants/{participantContextId}/controlplanes/{controlplaneId}", (*handler).deregister},
 		{http.MethodPost, "/controlplane/{key}/events", (*handler).events},
 		{http.MethodPost, "/controlplane/{key}/veto", (*handler).veto},
 	}
@@ -92,11 +100,12 @@ func Routes() []Route {
 type handler struct {
 	Deps
 	verifiers *verifiers
+	secrets   secrets
 }
 
 // New returns the handler of the signaling listener.
 func New(d Deps) http.Handler {
-	h := &handler{Deps: d, verifiers: newVerifiers(d.HTTP)}
+	h := &handler{Deps: d, verifiers: newVerifiers(d.HTTP, d.Peers), secrets: secrets{byFile: map[string]*auth.SharedSecret{}}}
 	mux := http.NewServeMux()
 	for _, route := range Routes() {
 		mux.HandleFunc(route.Method+" "+route.Path, func(w http.ResponseWriter, r *http.Request) {

@@ -21,6 +21,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/controlplane"
 	"github.com/tidegate/tidegate/dps-gateway/internal/dataflow"
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
 	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
@@ -46,6 +47,7 @@ type world struct {
 	idp     *idp
 	decider *decider
 	vetoer  *vetoer
+	deps    signaling.Deps
 }
 
 type tenants map[string]*tenant.Tenant
@@ -167,13 +169,20 @@ func newWorld(tb testing.TB, rdb redis.UniversalClient) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	srv := httptest.NewServer(signaling.New(signaling.Deps{
+	w.deps = signaling.Deps{
 		Tenants: w.tenants, Flows: dataflow.New(w.store, &issuer{}, w.decider, dataflow.Options{DecideTimeout: time.Second}),
 		Outbox: outbox.NewWriter(rdb, bell), Datasets: w.records, Vetoer: w.vetoer, Keys: keys, HTTP: http.DefaultClient, Log: zerolog.Nop(),
-	}))
-	tb.Cleanup(srv.Close)
-	w.url = srv.URL
+		Registrations: controlplane.NewRegistrations(rdb), Peers: http.DefaultClient, AllowPlainHTTP: true, AllowPrivate: true,
+	}
+	w.serve()
 	return w
+}
+
+// serve opens the listener anew, by the dependencies as they are.
+func (w *world) serve() {
+	srv := httptest.NewServer(signaling.New(w.deps))
+	w.tb.Cleanup(srv.Close)
+	w.url = srv.URL
 }
 
 // approve registers a dataset of the provider, with an approving decision on the agreement.
