@@ -84,6 +84,15 @@ func (c *Client) Flow(ctx context.Context, pc, id string) (*Flow, error) {
 	return &f, nil
 }
 
+// Agreement reads the agreement of a data flow; problem.NotFound if its control plane tells of none, Upstream or Timeout if that fails.
+func (c *Client) Agreement(ctx context.Context, pc, id string) (*Agreement, error) {
+	var a Agreement
+	if _, err := c.do(ctx, http.MethodGet, flowPath(pc, id, "/agreement"), nil, Condition{}, &a); err != nil {
+		return nil, err
+	}
+	return &a, nil
+}
+
 // Flows returns the data flows of a tenant that are not terminal.
 func (c *Client) Flows(ctx context.Context, pc string) iter.Seq2[Flow, error] {
 	return pages[Flow](ctx, c, flowPath(pc, "", ""))

@@ -29,6 +29,16 @@ type Flow struct {
 	UpdatedAt            time.Time      `json:"updatedAt"`
 }
 
+// Agreement is the agreement under which a data flow moves data, as the control plane tells it.
+type Agreement struct {
+	ID         string         `json:"id"` // that both sides share, where the control plane tells it
+	DatasetID  string         `json:"datasetId"`
+	ProviderID string         `json:"providerId"`
+	ConsumerID string         `json:"consumerId"`
+	SignedAt   time.Time      `json:"signedAt,omitzero"`
+	Policy     map[string]any `json:"policy"` // ODRL, as the control plane writes it
+}
+
 // Page is one page of a listing. Next is the value of the query parameter after for the next one; empty at the end.
 type Page[T any] struct {
 	Items []T    `json:"items"`

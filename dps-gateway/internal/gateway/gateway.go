@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/agreement"
 	"github.com/tidegate/tidegate/dps-gateway/internal/approver"
 	"github.com/tidegate/tidegate/dps-gateway/internal/controlplane"
 	"github.com/tidegate/tidegate/dps-gateway/internal/data"
@@ -185,6 +186,10 @@ func (g *Gateway) assemble(f files) {
 		Flows: g.store, Tenants: g.tenants, Peers: g.clients.peers, Vault: g.clients.outside, Before: cfg.RenewBefore, AllowPlainHTTP: cfg.AllowPlainHTTP,
 		Log: log,
 	}
+	agreements := &agreement.Finder{
+		Flows: g.store, Tenants: g.tenants, Planes: g.planes,
+		Management: func(t *tenant.Tenant) (agreement.Management, error) { return g.clients.of(t) },
+	}
 	g.guard = &guard{rdb: g.rdb, cfg: cfg.Redis, log: log}
 	g.health = &health{rdb: g.rdb, guard: g.guard, tenantsDir: cfg.TenantsDir}
 
@@ -197,7 +202,7 @@ func (g *Gateway) assemble(f files) {
 	public.ReadTimeout, public.WriteTimeout = 0, 0
 	g.listeners[1].server = public
 	g.listeners[2].server = newServer(internalapi.New(internalapi.Deps{
-		Secret: f.internal, Tenants: g.tenants, Flows: counted, Reports: flows, Records: recs, Addresses: renewer, Parked: parkedWork, Outbox: writer, Registrations: g.registrar, Log: log,
+		Secret: f.internal, Tenants: g.tenants, Flows: counted, Reports: flows, Records: recs, Addresses: renewer, Agreements: agreements, Parked: parkedWork, Outbox: writer, Registrations: g.registrar, Log: log,
 	}), log)
 	probes := http.NewServeMux()
 	probes.HandleFunc("GET /healthz", g.health.live)

@@ -42,6 +42,14 @@ func (h *handler) getFlow(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, http.StatusOK, f.Flow)
 }
 
+func (h *handler) getAgreement(w http.ResponseWriter, r *http.Request) error {
+	a, err := h.Agreements.Of(r.Context(), r.PathValue("pc"), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, a)
+}
+
 func (h *handler) getAddress(w http.ResponseWriter, r *http.Request) error {
 	a, err := h.Addresses.Address(r.Context(), r.PathValue("pc"), r.PathValue("id"))
 	if err != nil {

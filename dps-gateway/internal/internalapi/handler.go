@@ -53,6 +53,11 @@ type Reports interface {
 	Failed(ctx context.Context, pc, id, reason string) (done bool, err error)
 }
 
+// Agreements finds the agreements of data flows; *agreement.Finder does.
+type Agreements interface {
+	Of(ctx context.Context, pc, id string) (*gatewayapi.Agreement, error)
+}
+
 // Registrations tells how the registration of a tenant's data plane stands.
 type Registrations interface {
 	Status(participantContextID string) (registered bool, problems []string)
@@ -68,6 +73,7 @@ type Deps struct {
 	Reports       Reports
 	Records       *records.Store
 	Addresses     Addresses
+	Agreements    Agreements
 	Parked        *parked.Store
 	Outbox        Appender
 	Registrations Registrations
@@ -94,6 +100,7 @@ func Routes() []Route {
 		{http.MethodPost, pathDeadLetter, (*handler).deadLetter},
 		{http.MethodGet, pc + "/dataflows", (*handler).listFlows},
 		{http.MethodGet, pc + "/dataflows/{id}", (*handler).getFlow},
+		{http.MethodGet, pc + "/dataflows/{id}/agreement", (*handler).getAgreement},
 		{http.MethodGet, pc + "/dataflows/{id}/address", (*handler).getAddress},
 		{http.MethodPost, pc + "/dataflows/{id}/address/renew", (*handler).renewAddress},
 		{http.MethodPost, pc + "/dataflows/{id}/prepared", (*handler).prepared},
