@@ -27,6 +27,7 @@ func run(ctx context.Context, log zerolog.Logger) error {
 	if err != nil {
 		return err
 	}
+	registry.Serve(cfg.Line)
 	parts, err := assemble(cfg, svc, registry)
 	if err != nil {
 		return err

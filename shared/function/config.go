@@ -28,6 +28,7 @@ type Config struct {
 	GatewayURL    string        `env:"GATEWAY_URL,required" expect:"the URL of the gateway's internal listener"`                     //
 	TokenFile     string        `env:"INTERNAL_TOKEN_FILE,required" expect:"the file with the bearer secret of internal calls"`      //
 	TenantsDir    string        `env:"TENANTS_DIR,required" expect:"the folder with the tenants' documents"`                         //
+	Line          string        `env:"LINE"`                                                                                         // serve only the tenants whose documents name this line of functions; "" = those that name none
 	TenantsEvery  time.Duration `env:"TENANTS_EVERY" envDefault:"2s"`                                                                // how often they are looked at
 	MaxEventBytes int64         `env:"MAX_EVENT_BYTES" envDefault:"1048576"`                                                         // of one request, a batch included
 	Deadline      time.Duration `env:"EVENT_DEADLINE" envDefault:"55s"`                                                              // of one delivery; below the Trigger's timeout

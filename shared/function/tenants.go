@@ -19,6 +19,7 @@ func Open(ctx context.Context, name string, cfg Config, log zerolog.Logger, vali
 	if err != nil {
 		return nil, nil, err
 	}
+	registry.Serve(cfg.Line)
 	go registry.Watch(ctx, cfg.TenantsEvery, nil)
 	return svc, registry, nil
 }

@@ -17,6 +17,7 @@ type checker struct{ *faults }
 var (
 	// A participant context id is part of URL paths and Redis keys; beginning with a letter or digit excludes "." and "..".
 	idPattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	linePattern  = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,22}[a-z0-9])?$`) // part of names in Kubernetes, which have room for 24 more
 	planePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 	namePattern  = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 )
@@ -39,6 +40,9 @@ func (c checker) tenant(t *Tenant) {
 		c.word("did", t.DID)
 	}
 	c.word("bpn", t.BPN)
+	if t.FunctionLine != "" && !linePattern.MatchString(t.FunctionLine) {
+		c.add("line", "%s is no line of functions, expected are up to 24 lower-case letters, digits and hyphens, a letter first", quote(t.FunctionLine))
+	}
 	c.controlPlane(t.ControlPlane)
 	c.auth(t.Auth)
 	c.renewal(t)

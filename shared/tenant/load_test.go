@@ -82,7 +82,7 @@ func TestTheCompleteDocumentIsReadWhole(t *testing.T) {
 	const secrets = "testdata/complete/secrets/"
 	use := []any{map[string]any{"action": "use"}}
 	want := &tenant.Tenant{
-		ParticipantContextID: "provider", DID: "did:web:provider.example", BPN: "BPNL000000000001",
+		ParticipantContextID: "provider", DID: "did:web:provider.example", BPN: "BPNL000000000001", FunctionLine: "acme",
 		ControlPlane: tenant.ControlPlane{
 			Dialect:       tenant.EDCV,
 			Tolerate:      []tenant.Tolerance{tenant.ToleratePullWithoutAddress},

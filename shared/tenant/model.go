@@ -9,6 +9,7 @@ type Tenant struct {
 	DID                  string         `yaml:"did"`                  // the DSP participant id
 	BPN                  string         `yaml:"bpn,omitempty"`
 	Suspended            bool           `yaml:"suspended,omitempty"` // a suspended tenant is answered like an unknown one
+	FunctionLine         string         `yaml:"line,omitempty"`      // the functions that serve it: "" = the shared ones, else those whose names end in -<line>
 	ControlPlane         ControlPlane   `yaml:"controlPlane"`
 	Auth                 Auth           `yaml:"auth"`
 	Renewal              Renewal        `yaml:"renewal,omitempty"`

@@ -18,6 +18,7 @@ type Registry struct {
 	dir        string
 	log        zerolog.Logger
 	validators []Validator
+	served     func(*Tenant) (known, tended bool) // nil = all
 	current    atomic.Pointer[snapshot]
 
 	reloading sync.Mutex // guards files and folderErr
@@ -54,6 +55,18 @@ func OpenStrict(dir string, validators ...Validator) (*Registry, error) {
 		return nil, errors.Join(problems...)
 	}
 	return r, nil
+}
+
+// Serve limits the registry to what the functions of a line do; it is called before anybody reads. With line "", the shared functions,
+// Get still finds every tenant, so that an event on its way while a tenant gets its own functions is handled and not lost; All
+// leaves those out that have, so that no schedule tends them twice. With a line, only its tenants are there.
+func (r *Registry) Serve(line string) {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+	r.served = func(t *Tenant) (known, tended bool) {
+		return line == "" || t.FunctionLine == line, t.FunctionLine == line
+	}
+	r.publish()
 }
 
 // Get returns a tenant in force; false for an unknown and for a suspended one.
@@ -155,8 +168,16 @@ func (r *Registry) publish() {
 			s.known[t.ParticipantContextID] = true
 		}
 		if t := doc.inForce; t != nil && !t.Suspended {
-			s.byID[t.ParticipantContextID] = t
-			s.all = append(s.all, t)
+			known, tended := true, true
+			if r.served != nil {
+				known, tended = r.served(t)
+			}
+			if known {
+				s.byID[t.ParticipantContextID] = t
+			}
+			if tended {
+				s.all = append(s.all, t)
+			}
 		}
 	}
 	slices.SortFunc(s.all, byID)

@@ -20,20 +20,20 @@ const maxAnswer = 512 << 10
 
 // Client calls the approver.
 type Client struct {
-	base    string
+	base    func(participantContextID string) string
 	hc      *http.Client
 	timeout time.Duration
 }
 
-// New returns a client. hc authenticates the calls; timeout bounds each, cold start of the function included.
-func New(baseURL string, hc *http.Client, timeout time.Duration) *Client {
-	return &Client{base: strings.TrimRight(baseURL, "/"), hc: hc, timeout: timeout}
+// New returns a client. baseURL is the function that a tenant's questions go to, hc authenticates the calls; timeout bounds each, cold start of the function included.
+func New(baseURL func(participantContextID string) string, hc *http.Client, timeout time.Duration) *Client {
+	return &Client{base: baseURL, hc: hc, timeout: timeout}
 }
 
 // Decide has the decision on an agreement made and recorded.
 func (c *Client) Decide(ctx context.Context, req gatewayapi.DecideRequest) (gatewayapi.Decision, error) {
 	var d gatewayapi.Decision
-	body, err := c.post(ctx, gatewayapi.PathDecide, req)
+	body, err := c.post(ctx, req.ParticipantContextID, gatewayapi.PathDecide, req)
 	if err != nil {
 		return d, err
 	}
@@ -46,18 +46,18 @@ func (c *Client) Decide(ctx context.Context, req gatewayapi.DecideRequest) (gate
 // Veto asks whether a negotiation may be answered: nil, or Forbidden with the reason. Any other error means that there is no
 // decision.
 func (c *Client) Veto(ctx context.Context, req gatewayapi.VetoRequest) error {
-	_, err := c.post(ctx, gatewayapi.PathVeto, req)
+	_, err := c.post(ctx, req.ParticipantContextID, gatewayapi.PathVeto, req)
 	return err
 }
 
-func (c *Client) post(ctx context.Context, path string, in any) ([]byte, error) {
+func (c *Client) post(ctx context.Context, pc, path string, in any) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	out, err := json.Marshal(in)
 	if err != nil {
 		return nil, problem.Wrap(problem.Invalid, err, "the question can't be encoded")
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(out))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(c.base(pc), "/")+path, bytes.NewReader(out))
 	if err != nil {
 		return nil, problem.Wrap(problem.Unavailable, err, "the approver's URL")
 	}

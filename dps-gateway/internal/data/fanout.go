@@ -48,7 +48,7 @@ func (v *value) close() {
 
 // fanout asks the data server.
 type fanout struct {
-	url      string
+	url      func(participantContextID string) string
 	hc       *http.Client
 	wait     time.Duration // for the header of the answer, a cold start included
 	datasets Datasets
@@ -66,9 +66,9 @@ type flight struct {
 	err  error
 }
 
-func newFanout(url string, hc *http.Client, wait time.Duration, room int, datasets Datasets, b *breakers) *fanout {
+func newFanout(url func(string) string, hc *http.Client, wait time.Duration, room int, datasets Datasets, b *breakers) *fanout {
 	return &fanout{
-		url: strings.TrimRight(url, "/") + gatewayapi.PathData, hc: hc, wait: wait, datasets: datasets, doors: &doors{room: room}, breakers: b,
+		url: url, hc: hc, wait: wait, datasets: datasets, doors: &doors{room: room}, breakers: b,
 		known: cache.New[question, *reference](maxReferences), flights: map[question]*flight{},
 	}
 }
@@ -191,7 +191,7 @@ func (f *fanout) send(asking, life context.Context, ask *gatewayapi.DataRequest)
 	if err != nil {
 		return nil, problem.Wrap(problem.Internal, err, "encoding the data request")
 	}
-	post, err := http.NewRequestWithContext(asking, http.MethodPost, f.url, bytes.NewReader(body))
+	post, err := http.NewRequestWithContext(asking, http.MethodPost, strings.TrimRight(f.url(ask.ParticipantContextID), "/")+gatewayapi.PathData, bytes.NewReader(body))
 	if err != nil {
 		return nil, problem.Wrap(problem.Internal, err, "making the data request")
 	}

@@ -21,7 +21,7 @@ import (
 
 // Config is the settings of the public listener.
 type Config struct {
-	DataServerURL string
+	DataServerURL func(participantContextID string) string
 	Limits        tenant.Limits // of tenants that set none; 0 = no limit
 	Wait          time.Duration // for a data server's answer to begin, a cold start included, and for an object store's
 	Waiting       int           // requests of a tenant that wait for a cold start at once

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -80,8 +81,8 @@ func (c *Config) Validate() error {
 		{"SIGNALING_URL", c.SignalingURL},
 		{"PUBLIC_URL", c.PublicURL},
 		{"K_SINK", c.Sink},
-		{"APPROVER_URL", c.ApproverURL},
-		{"DATA_SERVER_URL", c.DataServerURL},
+		{"APPROVER_URL", strings.ReplaceAll(c.ApproverURL, linePart, "")},
+		{"DATA_SERVER_URL", strings.ReplaceAll(c.DataServerURL, linePart, "")},
 	} {
 		if !isHTTP(v.value) {
 			fault(v.name, "%q is no http(s) URL with a host", v.value)

@@ -150,7 +150,7 @@ func (g *Gateway) assemble(f files) {
 	recs := records.New(g.rdb, cfg.Retention)
 	g.store = flowstore.New(g.rdb, bell, cfg.Retention)
 	issuer := token.NewIssuer(f.signer, cfg.PublicURL, cfg.TokenTTL).WithRenewal(token.Renewal{Offer: g.offer, ShortTTL: cfg.ShortTTL})
-	decider := approver.New(cfg.ApproverURL, g.clients.functions, cfg.DecisionWait)
+	decider := approver.New(functionOf(cfg.ApproverURL, g.tenants), g.clients.functions, cfg.DecisionWait)
 	counted := m.Flows(g.store)
 	hooks := hook.New(f.hooks, g.clients.functions, m)
 	flows := dataflow.New(counted, issuer, decider, dataflow.Options{
@@ -175,7 +175,7 @@ func (g *Gateway) assemble(f files) {
 		}, log)
 	m.LeftOver(func() int { return len(g.registrar.Left()) })
 	g.data = data.New(data.Config{
-		DataServerURL: cfg.DataServerURL, Wait: cfg.DataWait, Waiting: cfg.DataWaiting, Pause: cfg.DataPause, Stall: cfg.StallTime, Blind: cfg.BlindTime,
+		DataServerURL: functionOf(cfg.DataServerURL, g.tenants), Wait: cfg.DataWait, Waiting: cfg.DataWaiting, Pause: cfg.DataPause, Stall: cfg.StallTime, Blind: cfg.BlindTime,
 		Limits: tenant.Limits{ConcurrentStreams: cfg.MaxStreams, RequestsPerSecond: cfg.MaxRequestsPerSecond, BytesPerSecond: cfg.MaxBytesPerSecond},
 	}, data.Deps{
 		Tokens: issuer, Flows: g.store, Datasets: recs, Records: recs, Outbox: writer, Tenants: g.tenants, DataServer: g.clients.functions,

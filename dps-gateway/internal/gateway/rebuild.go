@@ -51,7 +51,7 @@ func Rebuild(ctx context.Context, cfg Config, opts RebuildOptions, out io.Writer
 		Of:      func(t *tenant.Tenant) (rebuild.ControlPlane, error) { return c.of(t) },
 		Flows:   flowstore.New(rdb, nil, cfg.Retention),
 		Records: records.New(rdb, cfg.Retention),
-		Decider: approver.New(cfg.ApproverURL, c.functions, cfg.DecisionWait),
+		Decider: approver.New(functionOf(cfg.ApproverURL, tenants), c.functions, cfg.DecisionWait),
 		Open:    objectstore.Open, Out: out, Options: opts.Options,
 	}
 	sum := b.Run(ctx)
