@@ -210,6 +210,11 @@ func (s *Server) send(ctx context.Context, w http.ResponseWriter, st *stream, l 
 		}
 	}
 	w.WriteHeader(code)
+	if n > chunk {
+		// net/http copies the beginning of a body whose header is not out through a buffer of 32 KiB, and holds that as long as the body
+		// takes: the first of its pages for each slow client. An error shows at the first chunk, too.
+		_ = http.NewResponseController(w).Flush()
+	}
 	give := time.AfterFunc(2*s.cfg.Stall, st.cancel) // the store has as long to give a chunk as the client has to take it
 	defer give.Stop()
 	var sent int64

@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o := bench.Options{Out: stdout, Notes: stderr}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	only := fs.String("only", "", "parts to measure: some of a,b,c,d; default all")
+	only := fs.String("only", "", "parts to measure: some of a,b,c,d,e,f; default all")
 	file := fs.String("json", "", "file for the report, every sample in it")
 	quiet := fs.Bool("quiet", false, "do not say what is under way")
 	fs.IntVar(&o.Runs, "runs", 5, "each figure is the median of this many runs")

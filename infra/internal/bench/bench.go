@@ -37,6 +37,8 @@ var parts = []part{
 	{"b", "Data endpoint", dataEndpoint},
 	{"c", "Starts: exec to the first 200 of /readyz", coldStarts},
 	{"d", "Resident memory of the gateway", memory},
+	{"e", "Signaling against the number of stored flows, and replicas", stored},
+	{"f", "Open streams", streams},
 }
 
 // bench is one run of the program.
@@ -44,7 +46,30 @@ type bench struct {
 	Options
 	sizes
 
-	dir string
+	dir     string
+	outside *outside // what stands around every gateway
+	purses  map[algorithm]*purse
+}
+
+// around starts what stands around the gateways, once.
+func (b *bench) around(ctx context.Context) (*outside, error) {
+	if b.outside == nil {
+		o, err := startOutside(context.WithoutCancel(ctx))
+		if err != nil {
+			return nil, err
+		}
+		b.outside, b.purses = o, map[algorithm]*purse{}
+		for _, alg := range algorithms {
+			b.purses[alg] = &purse{alg: alg}
+		}
+	}
+	return b.outside, nil
+}
+
+func (b *bench) close() {
+	if b.outside != nil {
+		b.outside.close()
+	}
 }
 
 // sizes are how much is done.
@@ -55,13 +80,22 @@ type sizes struct {
 	large      int64 // bytes of the large file
 	starts     int   // of each program
 	settle     time.Duration
+	stored     []int // numbers of flows
+	idle       int   // open streams
+	cuts       int   // streams that are cut, one after the other
 }
 
 func (o *Options) sizes() sizes {
 	if o.Short {
-		return sizes{load: 300 * time.Millisecond, maxFlows: 200, connection: []int{1, 8}, large: 4 << 20, starts: 2, settle: 100 * time.Millisecond}
+		return sizes{
+			load: 300 * time.Millisecond, maxFlows: 200, connection: []int{1, 8}, large: 4 << 20, starts: 2, settle: 100 * time.Millisecond,
+			stored: []int{100, 2000}, idle: 50, cuts: 5,
+		}
 	}
-	return sizes{load: 3 * time.Second, maxFlows: 12_000, connection: []int{1, 64}, large: 1 << 30, starts: 20, settle: 3 * time.Second}
+	return sizes{
+		load: 3 * time.Second, maxFlows: 12_000, connection: []int{1, 64}, large: 1 << 30, starts: 20, settle: 3 * time.Second,
+		stored: []int{1_000, 10_000, 100_000, 1_000_000}, idle: 10_000, cuts: 200,
+	}
 }
 
 // ErrBar says that a bar does not hold, of a strict run.
@@ -85,6 +119,7 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 		return nil, fmt.Errorf("-bin: %w", err)
 	}
 	b := &bench{Options: o, sizes: o.sizes(), dir: dir}
+	defer b.close()
 	r := &Report{Machine: machine(), Runs: o.Runs, Short: o.Short}
 	r.head(o.Out)
 	for _, p := range chosen {
@@ -115,7 +150,7 @@ func choose(only []string) ([]part, error) {
 		}
 	}
 	if len(chosen) != len(only) {
-		return nil, fmt.Errorf("-only %s: some of a, b, c, d are expected, each once", strings.Join(only, ","))
+		return nil, fmt.Errorf("-only %s: some of a, b, c, d, e, f are expected, each once", strings.Join(only, ","))
 	}
 	return chosen, nil
 }

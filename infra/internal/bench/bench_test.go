@@ -51,6 +51,8 @@ func TestEveryPartMeasures(t *testing.T) {
 		"b": {"1 KiB, 8 connections: gateway", "1 KiB, 8 connections: ReverseProxy", "4 MiB, 4 connections: nginx proxy_pass"},
 		"c": {"transfer-puller", "data-server, size"},
 		"d": {"idle, VmRSS", "streaming 4 MiB, VmHWM"},
+		"e": {"100 stored: gateway", "2 000 stored: a page of 100 flows", "Redis' memory for a stored flow", "two replicas: gateway"},
+		"f": {"50 idle open streams, VmRSS", "before the streams, VmRSS"},
 	} {
 		t.Run(letter, func(t *testing.T) {
 			if letter == "b" {

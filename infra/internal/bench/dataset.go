@@ -29,6 +29,11 @@ func (w *world) publish(ctx context.Context, pc, key string, size int64) (*gatew
 	if err != nil {
 		return nil, err
 	}
+	return w.register(ctx, pc, key, sum)
+}
+
+// register registers a file that is in the bucket.
+func (w *world) register(ctx context.Context, pc, key, sum string) (*gatewayapi.Dataset, error) {
 	store, err := objectstore.Open(ctx, tenant.Bucket{Name: "files", URL: "file://" + w.bucket(pc)})
 	if err != nil {
 		return nil, fmt.Errorf("bucket: %w", err)
@@ -82,6 +87,15 @@ func startMessage(pc, flow, agreement, dataset string) ([]byte, error) {
 	})
 }
 
+// addressOf reads the data address in the answer to a start.
+func addressOf(answer []byte) (*dps.DataAddress, error) {
+	var st dps.StatusMessage
+	if err := json.Unmarshal(answer, &st); err != nil || st.DataAddress == nil {
+		return nil, fmt.Errorf("the answer holds no data address: %w", err)
+	}
+	return st.DataAddress, nil
+}
+
 // served is a dataset that a consumer may read.
 type served struct {
 	dataset       *gatewayapi.Dataset
@@ -116,16 +130,16 @@ func (w *world) serve(ctx context.Context, pc, key string, size int64) (*served,
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	var st dps.StatusMessage
-	if err := json.Unmarshal(answer, &st); err != nil || st.DataAddress == nil {
-		return nil, fmt.Errorf("start: the answer holds no data address: %w", err)
+	a, err := addressOf(answer)
+	if err != nil {
+		return nil, fmt.Errorf("start: %w", err)
 	}
-	u, err := url.Parse(st.DataAddress.Endpoint)
+	u, err := url.Parse(a.Endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("start: endpoint: %w", err)
 	}
 	return &served{
 		dataset: d, file: filepath.Join(w.bucket(pc), key), path: u.EscapedPath(),
-		authorization: "Bearer " + st.DataAddress.Property(dps.PropertyAuthorization),
+		authorization: "Bearer " + a.Property(dps.PropertyAuthorization),
 	}, nil
 }

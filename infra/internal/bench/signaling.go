@@ -30,20 +30,9 @@ func signaling(ctx context.Context, b *bench) (*Part, error) {
 		return nil, err
 	}
 	defer w.close()
-	s := &signaler{world: w}
-	purses := map[algorithm]*purse{}
-	for _, alg := range algorithms {
-		purses[alg] = &purse{alg: alg}
-	}
-	for i := range tenants {
-		d, err := w.publish(ctx, tenantID(i), "dataset", 1024)
-		if err != nil {
-			return nil, err
-		}
-		if err := w.approve(ctx, tenantID(i), agreement, d); err != nil {
-			return nil, err
-		}
-		s.datasets = append(s.datasets, d)
+	s, err := newSignaler(ctx, w)
+	if err != nil {
+		return nil, err
 	}
 	alone, err := newRedisAlone(ctx, s)
 	if err != nil {
@@ -55,12 +44,12 @@ func signaling(ctx context.Context, b *bench) (*Part, error) {
 	p.remark("Round trips to Redis: start %d, status %d, terminate %d.", alone.trips[0], alone.trips[1], alone.trips[2])
 	p.remark("Each call has a token of its own (RS256, 2,048 bits, where nothing else is said), verified by the identity provider's keys. CPU times include the delivery of both events to the broker.")
 	for _, connections := range b.connection {
-		if err := s.measure(ctx, p, connections, alone, purses[rs256]); err != nil {
+		if err := s.measure(ctx, p, connections, alone, b.purses[rs256]); err != nil {
 			return nil, fmt.Errorf("%d connections: %w", connections, err)
 		}
 	}
 	for _, alg := range []algorithm{es256, eddsa} {
-		if err := s.signedBy(ctx, p, b.connection[len(b.connection)-1], purses[alg]); err != nil {
+		if err := s.signedBy(ctx, p, b.connection[len(b.connection)-1], b.purses[alg]); err != nil {
 			return nil, fmt.Errorf("%s: %w", alg, err)
 		}
 	}
@@ -74,6 +63,22 @@ type signaler struct {
 	*world
 
 	datasets []*gatewayapi.Dataset
+	at       []string // signaling addresses; connections are spread over them
+}
+
+func newSignaler(ctx context.Context, w *world) (*signaler, error) {
+	s := &signaler{world: w, at: []string{w.signaling}}
+	for i := range tenants {
+		d, err := w.publish(ctx, tenantID(i), "dataset", 1024)
+		if err != nil {
+			return nil, err
+		}
+		if err := w.approve(ctx, tenantID(i), agreement, d); err != nil {
+			return nil, err
+		}
+		s.datasets = append(s.datasets, d)
+	}
+	return s, nil
 }
 
 func (s *signaler) measure(ctx context.Context, p *Part, connections int, alone *redisAlone, tokens *purse) error {
@@ -182,7 +187,7 @@ func (s *signaler) run(ctx context.Context, connections, n int, limit time.Durat
 	}
 	conns := make([]*conn, connections)
 	for i := range conns {
-		if conns[i], err = dial(ctx, s.signaling); err != nil {
+		if conns[i], err = dial(ctx, s.at[i%len(s.at)]); err != nil {
 			return nil, err
 		}
 		defer conns[i].close()

@@ -37,6 +37,7 @@ type world struct {
 	redis     *supervisor.Process
 	gateway   *supervisor.Process
 	api       *gatewayapi.Client
+	internal  string   // address of the internal listener
 	env       []string // of the gateway
 	signaling string   // addresses
 	public    string
@@ -77,7 +78,7 @@ func newWorld(ctx context.Context, b *bench, name string) (_ *world, err error) 
 			w.close()
 		}
 	}()
-	if w.outside, err = startOutside(ctx); err != nil {
+	if w.outside, err = b.around(ctx); err != nil {
 		return nil, err
 	}
 	if err := w.writeFiles(); err != nil {
@@ -96,6 +97,7 @@ func newWorld(ctx context.Context, b *bench, name string) (_ *world, err error) 
 	if err != nil {
 		return nil, fmt.Errorf("internal token: %w", err)
 	}
+	w.internal = addrs[2]
 	w.api = gatewayapi.NewClient("http://"+addrs[2], &http.Client{Timeout: 10 * time.Second, Transport: secret.Transport(http.DefaultTransport)})
 	w.env = append(baseEnv(),
 		"SIGNALING_ADDR="+w.signaling, "PUBLIC_ADDR="+w.public, "INTERNAL_ADDR="+addrs[2], "METRICS_ADDR="+w.metrics,
@@ -126,6 +128,35 @@ func (w *world) startGateway(ctx context.Context) error {
 		Name: "dps-gateway", Path: path, Env: w.env, Log: w.path("dps-gateway.log"), Health: "http://" + w.metrics + "/readyz",
 	})
 	return err
+}
+
+// replica is a further gateway on the same Redis, with the same settings but for its addresses and what is given.
+type replica struct {
+	process                              *supervisor.Process
+	signaling, public, internal, metrics string
+}
+
+func (w *world) startReplica(ctx context.Context, settings ...string) (*replica, error) {
+	path, err := w.b.program("dps-gateway")
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := freeAddrs(ctx, 4)
+	if err != nil {
+		return nil, err
+	}
+	r := &replica{signaling: addrs[0], public: addrs[1], internal: addrs[2], metrics: addrs[3]}
+	settings = append([]string{
+		"SIGNALING_ADDR=" + r.signaling, "PUBLIC_ADDR=" + r.public, "INTERNAL_ADDR=" + r.internal, "METRICS_ADDR=" + r.metrics,
+	}, settings...)
+	env := slices.DeleteFunc(slices.Clone(w.env), func(old string) bool {
+		name, _, _ := strings.Cut(old, "=")
+		return slices.ContainsFunc(settings, func(s string) bool { return strings.HasPrefix(s, name+"=") })
+	})
+	r.process, err = w.ready(ctx, supervisor.Program{
+		Name: "dps-gateway", Path: path, Env: append(env, settings...), Log: w.path("dps-gateway-" + r.signaling + ".log"), Health: "http://" + r.metrics + "/readyz",
+	})
+	return r, err
 }
 
 func (w *world) stopGateway() {
@@ -187,9 +218,6 @@ func (w *world) close() {
 		_ = w.rdb.Close()
 	}
 	w.stop()
-	if w.outside != nil {
-		w.outside.close()
-	}
 }
 
 // startRedis starts a redis-server whose append-only file is on, synchronised every second: what the gateway is to be run with.
