@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/shared/telemetry"
 	"github.com/tidegate/tidegate/shared/version"
 )
 
@@ -40,11 +41,11 @@ func start(name string, args []string, stdout, stderr io.Writer, run func(contex
 	return 0
 }
 
-// NewLogger makes a logger of JSON lines. A level that is none counts as info: Config.Validate refuses it with the other faults.
+// NewLogger makes a logger of JSON lines, in which a fault that repeats is summed up. A level that is none counts as info: Config.Validate refuses it with the other faults.
 func NewLogger(w io.Writer, level string) zerolog.Logger {
 	l, err := zerolog.ParseLevel(level)
 	if err != nil || l == zerolog.NoLevel {
 		l = zerolog.InfoLevel
 	}
-	return zerolog.New(w).Level(l).With().Timestamp().Logger()
+	return zerolog.New(telemetry.Calm(w)).Level(l).With().Timestamp().Logger()
 }

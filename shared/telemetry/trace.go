@@ -1,6 +1,7 @@
 // Package telemetry carries trace context between processes as the W3C recommendation "Trace Context" (level 1) spells it:
 // the header traceparent, and the CloudEvents extension of the same name (Distributed Tracing extension). It records no
-// spans: what it gives is one trace id on the log lines, events and requests that belong together, also through brokers.
+// spans: what it gives is one trace id on the log lines, events and requests that belong together, also through brokers. Beside
+// that it keeps a fault that repeats from filling the log (Calm).
 package telemetry
 
 import (
