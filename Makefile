@@ -15,7 +15,8 @@ GOLANGCI_LINT_VERSION := v2.15.0
 VERSITYGW_VERSION     := v1.8.0
 
 FUNCTIONS := bucket-events asset-publisher negotiation-approver subscription-manager transfer-puller data-server transfer-pusher
-PROGRAMS  := tidegate sandbox local-broker dps-gateway $(FUNCTIONS)
+EXAMPLES  := nats-stream
+PROGRAMS  := tidegate sandbox local-broker dps-gateway $(FUNCTIONS) $(EXAMPLES)
 
 export VERSITYGW := $(CURDIR)/.bin/versitygw
 
@@ -41,7 +42,7 @@ bin/local-broker: FORCE
 	@$(BUILD) -o $@ ./eventing/cmd/local-broker
 bin/dps-gateway: FORCE
 	@$(BUILD) -o $@ ./dps-gateway/cmd/dps-gateway
-$(addprefix bin/,$(FUNCTIONS)): bin/%: FORCE
+$(addprefix bin/,$(FUNCTIONS) $(EXAMPLES)): bin/%: FORCE
 	@$(BUILD) -o $@ ./functions/$*
 FORCE:
 

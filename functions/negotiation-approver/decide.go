@@ -90,14 +90,11 @@ func (h *handler) record(ctx context.Context, pc string, d *gatewayapi.Decision)
 // dataset is none of the tenant's. It writes nothing.
 func (h *handler) evaluate(ctx context.Context, t *tenant.Tenant, cp controlPlane, s subject) (d *gatewayapi.Decision, needsClaims bool, err error) {
 	pc := t.ParticipantContextID
-	var dataset gatewayapi.Dataset
-	if _, err := h.gateway.Get(ctx, pc, gatewayapi.KindDataset, s.datasetID, &dataset); err != nil {
-		if problem.Is(err, problem.NotFound) {
-			return nil, false, nil
-		}
+	dataset, err := h.dataset(ctx, t, cp, s.datasetID)
+	if err != nil || dataset == nil {
 		return nil, false, err
 	}
-	in, err := h.input(ctx, t, cp, s, dataset)
+	in, err := h.input(ctx, t, cp, s, *dataset)
 	if err != nil {
 		return nil, false, err
 	}

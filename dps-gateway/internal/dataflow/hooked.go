@@ -221,7 +221,7 @@ func (s *Service) hold(ctx context.Context, t *flowstore.Transition) (Answer, er
 // giveUp ends a flow that a function has not finished in time; nil if it has, or the flow has ended otherwise.
 func (s *Service) giveUp(ctx context.Context, f *flowstore.Flow) error {
 	reason := "function " + strconv.Quote(f.Hook) + " has not finished in time"
-	t := s.transition(Call{ParticipantContextID: f.ParticipantContextID, DataFlowID: f.DataFlowID}, flowstore.GiveUp, "", string(flowstore.GiveUp))
+	t := s.own(f.ParticipantContextID, f.DataFlowID, flowstore.GiveUp, string(flowstore.GiveUp))
 	t.From, t.To, t.Reason, t.DropAddress = []dps.State{dps.Preparing, dps.Starting}, dps.Terminated, reason, true
 	t.Effects = []flowstore.Effect{event(catalogue.DataFlowTerminated), hookEffect(gatewayapi.HookTerminate)}
 	r, err := s.store.Apply(ctx, t)

@@ -51,7 +51,7 @@ func (s *Service) report(ctx context.Context, pc, id string, a *gatewayapi.HookA
 	if err != nil {
 		return false, err
 	}
-	t := s.transition(Call{ParticipantContextID: pc, DataFlowID: id}, o.signal, string(o.signal), print)
+	t := s.own(pc, id, o.signal, print)
 	t.From, t.To, t.Amends = []dps.State{o.from}, o.to, true
 	if f.Role == dps.Provider {
 		t.Decided = decidedOf(f)
@@ -98,9 +98,16 @@ func (s *Service) Failed(ctx context.Context, pc, id, reason string) (done bool,
 	if err != nil || f.Promised || (f.State != dps.Preparing && f.State != dps.Starting) {
 		return false, err
 	}
-	t := s.transition(Call{ParticipantContextID: pc, DataFlowID: id}, flowstore.Errored, string(flowstore.Errored), string(flowstore.Errored))
+	t := s.own(pc, id, flowstore.Errored, string(flowstore.Errored))
 	t.From, t.To, t.Reason, t.DropAddress = []dps.State{dps.Preparing, dps.Starting}, dps.Terminated, reason, true
 	t.Effects = []flowstore.Effect{event(catalogue.DataFlowTerminated), hookEffect(gatewayapi.HookTerminate)}
 	r, err := s.store.Apply(ctx, t)
 	return r.Outcome == flowstore.Applied || r.Outcome == flowstore.Replayed, err
+}
+
+// own begins a transition that no control plane asks for. The signal itself is the message: a flow takes each of them once.
+func (s *Service) own(pc, id string, signal flowstore.Signal, fingerprint string) *flowstore.Transition {
+	t := s.transition(Call{ParticipantContextID: pc, DataFlowID: id}, signal, string(signal), fingerprint)
+	t.Caller = nil
+	return t
 }

@@ -71,6 +71,15 @@ func Prepare(l Layout, binDir string) (*auth.SharedSecret, error) {
 	if err := checkTenants(l.Tenants()); err != nil {
 		return nil, err
 	}
+	hooks, err := l.hooks()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range hooks {
+		if _, err := os.Stat(filepath.Join(binDir, name)); err != nil {
+			return nil, fmt.Errorf("a tenant's profiles name the function %s, which is not built: %w", name, err)
+		}
+	}
 	return auth.NewSharedSecret(l.TokenFile())
 }
 
@@ -107,11 +116,19 @@ func Start(ctx context.Context, l Layout, secret *auth.SharedSecret, o Options) 
 		}, o.Log)
 		return p
 	}
+	functions, err := l.programs()
+	if err != nil {
+		return nil, err
+	}
 	d.sandbox = run("sandbox", portSandbox, "/healthz", "SANDBOX_CONFIG="+l.path("sandbox.yaml"))
-	d.broker = run("local-broker", portBroker, "/readyz", l.brokerEnv()...)
-	d.gateway = run("dps-gateway", portMetrics, "/readyz", l.gatewayEnv()...)
-	for i, name := range Functions {
-		if p := run(name, portFunctions+i, "/readyz", l.functionEnv(i)...); p != nil {
+	d.broker = run("local-broker", portBroker, "/readyz", l.brokerEnv(functions)...)
+	d.gateway = run("dps-gateway", portMetrics, "/readyz", l.gatewayEnv(functions)...)
+	for i, name := range functions {
+		settings, serr := l.settings(name)
+		if serr != nil {
+			return nil, serr
+		}
+		if p := run(name, portFunctions+i, "/readyz", append(l.functionEnv(i), settings...)...); p != nil {
 			d.functions = append(d.functions, p)
 		}
 	}

@@ -19,9 +19,9 @@ func baseEnv() []string {
 
 func (l Layout) sink() string { return l.url(portBroker) + "/default/default" }
 
-func (l Layout) brokerEnv() []string {
+func (l Layout) brokerEnv(functions []string) []string {
 	subscribers := []string{"dps-gateway=" + l.InternalURL(), "story=" + l.url(portStory)}
-	for i, name := range Functions {
+	for i, name := range functions {
 		subscribers = append(subscribers, name+"="+l.url(portFunctions+i))
 	}
 	return []string{
@@ -31,7 +31,7 @@ func (l Layout) brokerEnv() []string {
 	}
 }
 
-func (l Layout) gatewayEnv() []string {
+func (l Layout) gatewayEnv(functions []string) []string {
 	return []string{
 		"SIGNALING_ADDR=" + l.addr(portSignaling), "PUBLIC_ADDR=" + l.addr(portPublic), "INTERNAL_ADDR=" + l.addr(portInternal),
 		"METRICS_ADDR=" + l.addr(portMetrics), "SIGNALING_URL=" + l.SignalingURL(), "PUBLIC_URL=" + l.PublicURL(),
@@ -40,7 +40,7 @@ func (l Layout) gatewayEnv() []string {
 		"K_SINK=" + l.sink(), "TENANTS_DIR=" + l.Tenants(),
 		"INTERNAL_TOKEN_FILE=" + l.TokenFile(), "CONTROLPLANE_KEY_FILE=" + l.secret("controlplane-key"),
 		"SIGNING_KEY_FILE=" + l.secret("signing-key.pem"), "APPROVER_URL=" + l.functionURL("negotiation-approver"),
-		"HOOK_URLS=" + l.hookURLs(), "DATA_SERVER_URL=" + l.functionURL("data-server"), "ALLOW_PLAIN_HTTP=true", "DRAIN_TIME=1s", "DRAIN_DELAY=0s",
+		"HOOK_URLS=" + l.hookURLs(functions), "DATA_SERVER_URL=" + l.functionURL("data-server"), "ALLOW_PLAIN_HTTP=true", "DRAIN_TIME=1s", "DRAIN_DELAY=0s",
 	}
 }
 
@@ -52,9 +52,9 @@ func (l Layout) functionEnv(i int) []string {
 }
 
 // hookURLs says where functions are that a tenant's document may name for its transfer profiles.
-func (l Layout) hookURLs() string {
+func (l Layout) hookURLs(functions []string) string {
 	var all []string
-	for i, name := range Functions {
+	for i, name := range functions {
 		all = append(all, name+"="+l.url(portFunctions+i))
 	}
 	return strings.Join(all, ",")

@@ -32,7 +32,7 @@ var Functions = []string{
 }
 
 // ports is how many ports in a row a deployment takes.
-var ports = portFunctions + len(Functions)
+var ports = portFunctions + len(Functions) + maxHooks
 
 // Layout says where everything of one deployment is.
 type Layout struct {
@@ -140,7 +140,10 @@ func portName(i int) string {
 	if i < len(names) {
 		return names[i]
 	}
-	return Functions[i-portFunctions]
+	if i -= portFunctions; i < len(Functions) {
+		return Functions[i]
+	}
+	return "a function that serves a transfer profile"
 }
 
 // FreeBasePort finds a base port whose whole range is free now.
