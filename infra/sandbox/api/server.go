@@ -140,6 +140,9 @@ func (s *Server) Handler() http.Handler {
 		mux.HandleFunc("/management/v5beta"+path, func(w http.ResponseWriter, r *http.Request) { s.management(w, r, methods) })
 	}
 	mux.HandleFunc("POST /signaling/transfers/{id}/dataflow/{what}", s.callback)
+	if s.Engine.Config.Agreements {
+		mux.HandleFunc("GET /signaling/transfers/{id}/agreement", s.transferAgreement)
+	}
 	mux.Handle("/idp/", http.StripPrefix("/idp", s.IDP.Handler()))
 	mux.HandleFunc("/protocol/", noConnector)
 	mux.HandleFunc("GET /sandbox/misbehaviour/{pc}", s.sandboxAdmin(s.getMisbehaviour))

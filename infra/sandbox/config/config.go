@@ -16,6 +16,9 @@ type Config struct {
 	AdminKey     string `yaml:"adminKey"`     // bearer of the /sandbox surface, beside tokens with management-api:admin
 	AdminKeyFile string `yaml:"adminKeyFile"` // the same, from a file
 
+	// Agreements serves GET /signaling/transfers/{id}/agreement (DPS 1.0), which EDC of August 2026 does not.
+	Agreements bool `yaml:"agreements"`
+
 	IDP            IDP             `yaml:"idp"`
 	Participants   []Participant   `yaml:"participants"`
 	CELExpressions []CELExpression `yaml:"celExpressions"`
@@ -72,6 +75,7 @@ type SubjectIssuer struct {
 type Mapping struct {
 	Client             string   `yaml:"client"` // the sub of the subject token
 	ParticipantContext string   `yaml:"participantContext"`
+	Resource           string   `yaml:"resource"`  // what is asked for, and becomes the sub; default participantContext
 	Scopes             []string `yaml:"scopes"`    // tiers
 	Audiences          []string `yaml:"audiences"` // default edcv
 }

@@ -90,7 +90,9 @@ func (c *Config) complete(v *validator, dir string) {
 		}
 	}
 	for i := range c.IDP.Exchange.Mappings {
-		if m := &c.IDP.Exchange.Mappings[i]; len(m.Audiences) == 0 {
+		m := &c.IDP.Exchange.Mappings[i]
+		def(&m.Resource, m.ParticipantContext)
+		if len(m.Audiences) == 0 {
 			m.Audiences = []string{"edcv"}
 		}
 	}

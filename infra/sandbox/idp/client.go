@@ -2,6 +2,7 @@ package idp
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
@@ -59,15 +60,18 @@ func (c client) GrantTypes() []oidc.GrantType {
 type claimStorage struct {
 	op.Storage
 
-	key   signingKey
-	scope string
+	key     signingKey
+	scope   string
+	private map[string]any // further claims
 }
 
 func (s claimStorage) SigningKey(context.Context) (op.SigningKey, error) { return s.key, nil }
 
 func (s claimStorage) GetPrivateClaimsFromRequest(context.Context, op.TokenRequest, []string) (map[string]any, error) {
-	if s.scope == "" {
-		return nil, nil
+	claims := map[string]any{}
+	maps.Copy(claims, s.private)
+	if s.scope != "" {
+		claims["scope"] = s.scope
 	}
-	return map[string]any{"scope": s.scope}, nil
+	return claims, nil
 }

@@ -21,7 +21,8 @@ import (
 
 // TokenExchange is RFC 8693 with jwtlet's parameters: subject_token is the workload's token, resource the participant
 // context, scope tiers, audience one of those that the mapping allows. The answer's scope is the tiers, the token's is what
-// they stand for; act names the workload.
+// they stand for; act names the workload, and there is no client_id, since no client was authenticated. participant_context is the
+// claim that the profile oauth2_token_exchange of Data Plane Signaling demands.
 func (p *Provider) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.TokenExchangeRequest]) (*op.Response, error) {
 	if len(r.Data.Resource) != 1 || len(r.Data.Audience) > 1 {
 		return nil, oidc.ErrInvalidRequest().WithDescription("one resource and at most one audience are expected")
@@ -48,8 +49,9 @@ func (p *Provider) TokenExchange(ctx context.Context, r *op.ClientRequest[oidc.T
 		claim = append(claim, strings.Fields(p.exchange.Tiers[tier])...)
 	}
 	slices.Sort(claim)
-	token, err := p.sign(ctx, client{id: subject.Subject}, m.ParticipantContext, []string{aud}, strings.Join(slices.Compact(claim), " "), p.ttl,
-		&oidc.ActorClaims{Issuer: subject.Issuer, Subject: subject.Subject})
+	private := map[string]any{"participant_context": m.ParticipantContext}
+	token, err := p.sign(ctx, client{}, m.Resource, []string{aud}, strings.Join(slices.Compact(claim), " "), p.ttl,
+		&oidc.ActorClaims{Issuer: subject.Issuer, Subject: subject.Subject}, private)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +68,7 @@ func refuse(format string, args ...any) error {
 
 func (p *Provider) mapping(sub, resource string) *config.Mapping {
 	for i := range p.exchange.Mappings {
-		if m := &p.exchange.Mappings[i]; m.Client == sub && m.ParticipantContext == resource {
+		if m := &p.exchange.Mappings[i]; m.Client == sub && m.Resource == resource {
 			return m
 		}
 	}

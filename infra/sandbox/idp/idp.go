@@ -162,7 +162,7 @@ func (p *Provider) ClientCredentialsExchange(ctx context.Context, r *op.ClientRe
 		}
 		scopes = r.Data.Scope
 	}
-	token, err := p.sign(ctx, client{id: c.ID}, c.Subject, c.Audience, strings.Join(scopes, " "), c.TokenTTL, nil)
+	token, err := p.sign(ctx, client{id: c.ID}, c.Subject, c.Audience, strings.Join(scopes, " "), c.TokenTTL, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +173,7 @@ func (p *Provider) ClientCredentialsExchange(ctx context.Context, r *op.ClientRe
 
 // Mint issues a token in the sandbox's own name, for the planes that it plays itself.
 func (p *Provider) Mint(ctx context.Context, sub string, aud []string, scope string) (string, error) {
-	return p.sign(ctx, client{id: sub}, sub, aud, scope, p.ttl, nil)
+	return p.sign(ctx, client{id: sub}, sub, aud, scope, p.ttl, nil, nil)
 }
 
 // tokenRequest is what CreateJWT wants: the finished subject, audience, scope and actor of a token.
@@ -189,9 +189,9 @@ func (t tokenRequest) GetAudience() []string       { return t.audience }
 func (t tokenRequest) GetScopes() []string         { return strings.Fields(t.scope) }
 func (t tokenRequest) GetActor() *oidc.ActorClaims { return t.actor }
 
-func (p *Provider) sign(ctx context.Context, c client, sub string, aud []string, scope string, ttl time.Duration, actor *oidc.ActorClaims) (string, error) {
+func (p *Provider) sign(ctx context.Context, c client, sub string, aud []string, scope string, ttl time.Duration, actor *oidc.ActorClaims, private map[string]any) (string, error) {
 	exp := p.now().Add(ttl)
-	token, err := op.CreateJWT(ctx, p.issuer, tokenRequest{sub, aud, scope, actor}, exp, uuid.NewString(), c, claimStorage{key: p.key, scope: scope})
+	token, err := op.CreateJWT(ctx, p.issuer, tokenRequest{sub, aud, scope, actor}, exp, uuid.NewString(), c, claimStorage{key: p.key, scope: scope, private: private})
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
