@@ -33,7 +33,7 @@ func New(baseURL func(participantContextID string) string, hc *http.Client, time
 // Decide has the decision on an agreement made and recorded.
 func (c *Client) Decide(ctx context.Context, req gatewayapi.DecideRequest) (gatewayapi.Decision, error) {
 	var d gatewayapi.Decision
-	body, err := c.post(ctx, req.ParticipantContextID, gatewayapi.PathDecide, req)
+	_, body, err := c.post(ctx, req.ParticipantContextID, gatewayapi.PathDecide, req)
 	if err != nil {
 		return d, err
 	}
@@ -44,40 +44,43 @@ func (c *Client) Decide(ctx context.Context, req gatewayapi.DecideRequest) (gate
 }
 
 // Veto asks whether a negotiation may be answered: nil, or Forbidden with the reason. Any other error means that there is no
-// decision.
+// decision. Consent is 204 and nothing else: a 200 is what any program answers, a wrong one in the approver's place too.
 func (c *Client) Veto(ctx context.Context, req gatewayapi.VetoRequest) error {
-	_, err := c.post(ctx, req.ParticipantContextID, gatewayapi.PathVeto, req)
+	status, _, err := c.post(ctx, req.ParticipantContextID, gatewayapi.PathVeto, req)
+	if err == nil && status != http.StatusNoContent {
+		return problem.New(problem.Upstream, "the approver's answer %d is no decision; 204 or 403 is expected", status)
+	}
 	return err
 }
 
-func (c *Client) post(ctx context.Context, pc, path string, in any) ([]byte, error) {
+func (c *Client) post(ctx context.Context, pc, path string, in any) (status int, answer []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	out, err := json.Marshal(in)
 	if err != nil {
-		return nil, problem.Wrap(problem.Invalid, err, "the question can't be encoded")
+		return 0, nil, problem.Wrap(problem.Invalid, err, "the question can't be encoded")
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(c.base(pc), "/")+path, bytes.NewReader(out))
 	if err != nil {
-		return nil, problem.Wrap(problem.Unavailable, err, "the approver's URL")
+		return 0, nil, problem.Wrap(problem.Unavailable, err, "the approver's URL")
 	}
 	req.Header.Set("Content-Type", "application/json")
 	res, err := c.hc.Do(req)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, problem.Wrap(problem.Unavailable, err, "the approver did not answer in time")
+		return 0, nil, problem.Wrap(problem.Unavailable, err, "the approver did not answer in time")
 	}
 	if err != nil {
-		return nil, problem.Wrap(problem.Unavailable, err, "the approver can't be reached")
+		return 0, nil, problem.Wrap(problem.Unavailable, err, "the approver can't be reached")
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, problem.Wrap(problem.Unavailable, err, "the approver's answer breaks off")
+		return 0, nil, problem.Wrap(problem.Unavailable, err, "the approver's answer breaks off")
 	case len(body) > maxAnswer:
-		return nil, problem.New(problem.Upstream, "the approver's answer is over %d bytes", maxAnswer)
+		return 0, nil, problem.New(problem.Upstream, "the approver's answer is over %d bytes", maxAnswer)
 	case res.StatusCode < 200 || res.StatusCode > 299:
-		return nil, problem.FromResponse(res.StatusCode, body, res.Header.Get("Retry-After"))
+		return 0, nil, problem.FromResponse(res.StatusCode, body, res.Header.Get("Retry-After"))
 	}
-	return body, nil
+	return res.StatusCode, body, nil
 }
