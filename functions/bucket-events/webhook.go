@@ -72,7 +72,9 @@ func (h *webhook) serve(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.timeout)
+	// A provider that no longer waits has still told what happened: many wait a few seconds only, while a broker in memory answers after its
+	// subscribers have, cold starts included.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), h.timeout)
 	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(h.concurrency)

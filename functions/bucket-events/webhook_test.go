@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -134,4 +137,33 @@ func FuzzDecodeNotification(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestAProviderThatDoesNotWaitHasToldNevertheless(t *testing.T) {
+	b := newBench(t, nil)
+	b.write("a.txt", "a")
+	b.broker.Answer(http.StatusServiceUnavailable, http.StatusServiceUnavailable, http.StatusServiceUnavailable) // a broker that takes its time
+	body, err := os.Open(filepath.Join("testdata", "aws-several.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	ctx, leave := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.fn.URL+"/notifications/provider/outbox?key="+functiontest.Token, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		if _, err := http.DefaultClient.Do(req); !errors.Is(err, context.Canceled) { //nolint:bodyclose // there is no answer
+			t.Errorf("the provider got an answer: %v", err)
+		}
+	}()
+	for b.broker.Tries() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	leave()
+	<-gone
+	b.broker.Wait(t, 1)
 }
