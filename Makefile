@@ -98,7 +98,35 @@ images: bin/images-tool ## Build each program into an OCI archive in bin/images.
 images-dev: bin/images-tool test-tools ## Pack what only the overlay dev needs: this machine's redis-server and S3 server
 	@bin/images-tool -out bin/images -repo $(IMAGE_REPO) -tag $(IMAGE_TAG) -host-programs redis=$$(command -v redis-server),versitygw=.bin/versitygw
 
+##@ Cluster
+
+# The cluster of this machine lives in CLUSTER_DIR: programs/ is built once and kept, run/ and log/ are those of the cluster that is up.
+CLUSTER_DIR ?= $(CURDIR)/.cluster
+CLUSTER     := bin/cluster -dir '$(CLUSTER_DIR)'
+CLUSTER_TEST_TIME := 25m
+
+.PHONY: cluster-up
+cluster-up: bin/cluster cluster-tools ## Start a real Kubernetes with Knative on this machine; as root, minutes the first time
+	@$(CLUSTER) up
+
+.PHONY: cluster-test
+cluster-test: bin/cluster bin/clustertest manifests ## Test Tidegate on that cluster, or on KUBECONFIG's with images from IMAGE_REPO. RUN=part
+	@infra/scripts/cluster-test.sh '$(CLUSTER_DIR)' -test.timeout=$(CLUSTER_TEST_TIME) $(if $(RUN),-test.run='TestCluster/$(RUN)')
+
+.PHONY: cluster-down
+cluster-down: bin/cluster ## End it, and prove that nothing is left behind
+	@$(CLUSTER) down
+
+bin/cluster: FORCE
+	@$(BUILD) -o $@ ./infra/cmd/cluster
+bin/clustertest: FORCE
+	@CGO_ENABLED=0 $(GO) test -c -o $@ ./infra/cluster/clustertest
+
 ##@ Tools
+
+.PHONY: cluster-tools
+cluster-tools: ## Install what the cluster needs, if this is root: containerd, runc, CNI plug-ins, iptables, conntrack
+	@[ "$$(id -u)" -ne 0 ] || infra/scripts/need.sh containerd runc /usr/lib/cni/bridge iptables conntrack ip
 
 .PHONY: test-tools
 test-tools: .bin/versitygw ## Install what the tests need: redis-server, an S3 server

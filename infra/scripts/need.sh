@@ -12,6 +12,8 @@ done
 package() { # the Debian package that holds a program
 	case "$1" in
 	nginx) echo nginx-light ;;
+	ip) echo iproute2 ;;
+	*/cni/*) echo containernetworking-plugins ;;
 	*) echo "$1" ;;
 	esac
 }
