@@ -68,7 +68,7 @@ fuzz-short: ## Run every fuzz target for FUZZTIME (default 10s) each
 	@infra/scripts/fuzz.sh $(or $(FUZZTIME),10s) $(MODULES)
 
 .PHONY: bench
-bench: build test-tools bench-tools ## Measure: signaling, data endpoint beside nginx, cold starts, memory
+bench: build test-tools bench-tools ## Measure: signaling, data endpoint beside nginx, cold starts, memory, stored flows, streams
 	@$(GO) run ./infra/cmd/bench $(ARGS)
 
 .PHONY: lint

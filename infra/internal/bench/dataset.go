@@ -29,12 +29,17 @@ func (w *world) publish(ctx context.Context, pc, key string, size int64) (*gatew
 	if err != nil {
 		return nil, err
 	}
-	return w.register(ctx, pc, key, sum)
+	return w.register(ctx, pc, w.folder(pc), key, sum)
 }
 
-// register registers a file that is in the bucket.
-func (w *world) register(ctx context.Context, pc, key, sum string) (*gatewayapi.Dataset, error) {
-	store, err := objectstore.Open(ctx, tenant.Bucket{Name: "files", URL: "file://" + w.bucket(pc)})
+// folder is a tenant's bucket of files.
+func (w *world) folder(pc string) tenant.Bucket {
+	return tenant.Bucket{Name: "files", URL: "file://" + w.bucket(pc)}
+}
+
+// register registers an object that is in a bucket.
+func (w *world) register(ctx context.Context, pc string, bucket tenant.Bucket, key, sum string) (*gatewayapi.Dataset, error) {
+	store, err := objectstore.Open(ctx, bucket)
 	if err != nil {
 		return nil, fmt.Errorf("bucket: %w", err)
 	}
@@ -44,7 +49,7 @@ func (w *world) register(ctx context.Context, pc, key, sum string) (*gatewayapi.
 		return nil, fmt.Errorf("bucket: %w", err)
 	}
 	d := &gatewayapi.Dataset{
-		ID: publishing.DatasetID(pc, "files", key), Bucket: "files", Key: key, Rule: "all", Size: o.Size, SHA256: sum, StoreETag: o.ETag,
+		ID: publishing.DatasetID(pc, bucket.Name, key), Bucket: bucket.Name, Key: key, Rule: "all", Size: o.Size, SHA256: sum, StoreETag: o.ETag,
 		ContentType: "application/octet-stream", Modified: o.Modified, PublishedAt: time.Now().UTC(),
 	}
 	_, err = w.api.Put(ctx, pc, gatewayapi.KindDataset, d.ID, d, gatewayapi.Always())
@@ -110,6 +115,12 @@ func (w *world) serve(ctx context.Context, pc, key string, size int64) (*served,
 	if err != nil {
 		return nil, err
 	}
+	return w.begin(ctx, pc, d)
+}
+
+// begin starts a flow of a dataset.
+func (w *world) begin(ctx context.Context, pc string, d *gatewayapi.Dataset) (*served, error) {
+	key := d.Bucket + "-" + d.Key
 	if err := w.approve(ctx, pc, "agreement-"+key, d); err != nil {
 		return nil, err
 	}
@@ -139,7 +150,7 @@ func (w *world) serve(ctx context.Context, pc, key string, size int64) (*served,
 		return nil, fmt.Errorf("start: endpoint: %w", err)
 	}
 	return &served{
-		dataset: d, file: filepath.Join(w.bucket(pc), key), path: u.EscapedPath(),
+		dataset: d, file: filepath.Join(w.bucket(pc), d.Key), path: u.EscapedPath(),
 		authorization: "Bearer " + a.Property(dps.PropertyAuthorization),
 	}, nil
 }

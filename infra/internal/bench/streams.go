@@ -42,7 +42,7 @@ func streams(ctx context.Context, b *bench) (*Part, error) {
 	if err := os.Truncate(filepath.Join(w.bucket(tenantID(0)), d.Key), 1<<40); err != nil {
 		return nil, fmt.Errorf("file to serve: %w", err)
 	}
-	if d, err = w.register(ctx, tenantID(0), d.Key, d.SHA256); err != nil {
+	if d, err = w.register(ctx, tenantID(0), w.folder(tenantID(0)), d.Key, d.SHA256); err != nil {
 		return nil, err
 	}
 	if err := w.approve(ctx, tenantID(0), agreement, d); err != nil {

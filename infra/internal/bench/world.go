@@ -19,6 +19,7 @@ import (
 	"github.com/tidegate/tidegate/infra/internal/supervisor"
 	"github.com/tidegate/tidegate/shared/auth"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
+	"github.com/tidegate/tidegate/shared/tenant"
 )
 
 // tenants is how many tenants signals are spread over: a provider that serves one tenant only is not what the gateway is for.
@@ -32,6 +33,7 @@ type world struct {
 
 	b         *bench
 	dir       string
+	more      []tenant.Bucket // of every tenant, beside its folder
 	outside   *outside
 	rdb       *redis.Client
 	redis     *supervisor.Process
@@ -70,9 +72,9 @@ buckets:
     url: file://%[4]s
 `
 
-// newWorld starts everything. When it fails nothing is left running.
-func newWorld(ctx context.Context, b *bench, name string) (_ *world, err error) {
-	w := &world{b: b, dir: filepath.Join(b.dir, name)}
+// newWorld starts everything. Each tenant has its bucket of files, and those that are given. When it fails nothing is left running.
+func newWorld(ctx context.Context, b *bench, name string, more ...tenant.Bucket) (_ *world, err error) {
+	w := &world{b: b, dir: filepath.Join(b.dir, name), more: more}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -204,8 +206,12 @@ func (w *world) writeFiles() error {
 		if err := os.Mkdir(w.bucket(pc), 0o750); err != nil {
 			return fmt.Errorf("bucket: %w", err)
 		}
-		doc := fmt.Sprintf(tenantDocument, pc, w.outside.url, w.path("client-secret"), w.bucket(pc), tokenSubject)
-		if err := os.WriteFile(w.path("tenants/"+pc+".yaml"), []byte(doc), 0o600); err != nil {
+		var doc strings.Builder
+		_, _ = fmt.Fprintf(&doc, tenantDocument, pc, w.outside.url, w.path("client-secret"), w.bucket(pc), tokenSubject) // it never fails
+		for _, more := range w.more {
+			_, _ = fmt.Fprintf(&doc, "  - name: %s\n    url: %q\n    credentialsFile: %s\n", more.Name, more.URL, more.CredentialsFile)
+		}
+		if err := os.WriteFile(w.path("tenants/"+pc+".yaml"), []byte(doc.String()), 0o600); err != nil {
 			return fmt.Errorf("tenant: %w", err)
 		}
 	}
