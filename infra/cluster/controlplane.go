@@ -87,22 +87,28 @@ func (l Layout) startInNet(name, program string, args ...string) error {
 	return l.startProcess(name, inNet(append([]string{path}, args...)...)...)
 }
 
+// kubectlPath is where the kubectl of the cluster that is up is found, whatever becomes of the pins meanwhile.
+func (l Layout) kubectlPath() string { return l.run("bin", "kubectl") }
+
 // kubectl runs kubectl as the administrator, within a bound.
 func (l Layout) kubectl(ctx context.Context, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	path, err := l.program("kubectl")
-	if err != nil {
-		return nil, err
-	}
-	return run(ctx, inNet(append([]string{path, "--kubeconfig=" + l.Kubeconfig(), "--cache-dir=" + l.run("kubectl")}, args...)...)...)
+	return run(ctx, inNet(append([]string{l.kubectlPath(), "--kubeconfig=" + l.Kubeconfig(), "--cache-dir=" + l.run("kubectl")}, args...)...)...)
 }
 
 func (l Layout) makeFolders() error {
-	for _, d := range []string{l.run("pid"), l.run("containerd"), l.run("cni"), l.run("kubelet"), filepath.Join(l.Root, "log"), runtimeDir} {
+	for _, d := range []string{l.run("pid"), l.run("containerd"), l.run("cni"), l.run("kubelet"), l.run("bin"), filepath.Join(l.Root, "log"), runtimeDir} {
 		if err := os.MkdirAll(d, 0o755); err != nil { //nolint:gosec // pods of any user reach their volumes through some of them
 			return fmt.Errorf("folder of the cluster: %w", err)
 		}
+	}
+	kubectl, err := l.program("kubectl")
+	if err != nil {
+		return err
+	}
+	if err := os.Symlink(kubectl, l.kubectlPath()); err != nil {
+		return fmt.Errorf("kubectl: %w", err)
 	}
 	return nil
 }

@@ -94,12 +94,8 @@ func (l Layout) Exec(args ...string) (command, env []string, err error) {
 	if _, err := os.Stat(l.run("complete")); err != nil {
 		return nil, nil, errors.New("no cluster is up, start one with 'cluster up'")
 	}
-	kubectl, err := l.program("kubectl")
-	if err != nil {
-		return nil, nil, err
-	}
 	env = []string{
-		"KUBECONFIG=" + l.Kubeconfig(), "PATH=" + filepath.Dir(kubectl) + string(filepath.ListSeparator) + os.Getenv("PATH"),
+		"KUBECONFIG=" + l.Kubeconfig(), "PATH=" + filepath.Dir(l.kubectlPath()) + string(filepath.ListSeparator) + os.Getenv("PATH"),
 		// Every address of the cluster is near; a proxy of the machine's surroundings is not to be asked.
 		"HTTP_PROXY=", "HTTPS_PROXY=", "http_proxy=", "https_proxy=",
 	}
