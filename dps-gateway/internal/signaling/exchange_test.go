@@ -121,3 +121,43 @@ func TestADocumentWithoutAProfileIsRefused(t *testing.T) {
 		t.Errorf("%d %s", a.code, a.body)
 	}
 }
+
+// TestAControlPlaneRegistersForTokenExchange: only where the document exchanges too, and at no other endpoint than the document's; its tokens
+// are held to the document's audience, scopes and participant context.
+func TestAControlPlaneRegistersForTokenExchange(t *testing.T) {
+	rdb, _ := redistest.Mini(t)
+	w := newWorld(t, rdb)
+	w.exchanged("consumer")
+	w.allowRegistration("consumer")
+	w.tenants["consumer"].ControlPlane.Signaling.Authorization.TokenEndpoint = "https://sts.example/token"
+	sts := newIDP(t)
+	put := func(endpoint string) *answer {
+		return w.send(http.MethodPut, planesOfConsumer, operatorSecret, `{"controlplaneId":"x","endpoint":"https://x.example","authorization":{`+
+			`"type":"oauth2_token_exchange","tokenExchangeEndpoint":"`+endpoint+`","issuer":"`+sts.url+`","jwksUri":"`+sts.url+`"}}`)
+	}
+	if a := put("https://evil.example/token"); a.code != http.StatusBadRequest || a.problem(t).Field != "authorization.tokenExchangeEndpoint" {
+		t.Errorf("another endpoint: %d %s", a.code, a.body)
+	}
+	if a := put("https://sts.example/token"); a.code != http.StatusOK {
+		t.Fatalf("%d %s", a.code, a.body)
+	}
+	for name, c := range map[string]struct {
+		claim string
+		value any
+		code  int
+	}{
+		"good":                        {"sub", "x", http.StatusOK},
+		"another audience":            {"aud", "edcv", http.StatusUnauthorized},
+		"no scope":                    {"scope", "else", http.StatusUnauthorized},
+		"another participant context": {"participant_context", "provider", http.StatusUnauthorized},
+		"another issuer":              {"iss", "https://else.example", http.StatusUnauthorized},
+	} {
+		token := sts.token(t, func(claims map[string]any) {
+			claims["sub"], claims["aud"], claims["scope"], claims["participant_context"] = "x", "consumer-tidegate", "dps:signal", "consumer"
+			claims[c.claim] = c.value
+		})
+		if a := w.send(http.MethodPost, "/participants/consumer/dataflows/prepare", token, flowMessage("m-"+name, "tp-"+name)); a.code != c.code {
+			t.Errorf("%s: %d %s", name, a.code, a.body)
+		}
+	}
+}
