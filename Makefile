@@ -90,6 +90,10 @@ ARCH       ?= amd64,arm64
 manifests: bin/k8s-tool ## Render the Kustomize overlays into bin/manifests and check them, as the API server and Knative would and beyond
 	@bin/k8s-tool render -out bin/manifests infra/k8s/overlays/dev
 
+.PHONY: tenant
+tenant: bin/k8s-tool ## Give a tenant functions of its own: NAME=acme DOC=acme.yaml SECRETS='files…' OVERLAY=dev; REMOVE=1 takes them away
+	@bin/k8s-tool tenant -overlay infra/k8s/overlays/$(or $(OVERLAY),dev) -name '$(NAME)' $(if $(REMOVE),-remove,-doc '$(DOC)' $(SECRETS))
+
 .PHONY: images
 images: bin/images-tool ## Build each program into an OCI archive in bin/images. ARCH=amd64,arm64 IMAGE_REPO=… IMAGE_TAG=… IMAGES="dps-gateway …"
 	@bin/images-tool -out bin/images -repo $(IMAGE_REPO) -tag $(IMAGE_TAG) -arch $(ARCH) -version $(VERSION) $(IMAGES)

@@ -58,7 +58,7 @@ func OpenStrict(dir string, validators ...Validator) (*Registry, error) {
 }
 
 // Serve limits the registry to what the functions of a line do; it is called before anybody reads. With line "", the shared functions,
-// Get still finds every tenant, so that an event on its way while a tenant gets its own functions is handled and not lost; All
+// Get still finds every tenant whose document is there, so that an event on its way while a tenant gets its own functions is handled; All
 // leaves those out that have, so that no schedule tends them twice. With a line, only its tenants are there.
 func (r *Registry) Serve(line string) {
 	r.reloading.Lock()
