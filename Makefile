@@ -88,11 +88,22 @@ ARCH       ?= amd64,arm64
 
 .PHONY: manifests
 manifests: bin/k8s-tool ## Render the Kustomize overlays into bin/manifests and check them, as the API server and Knative would and beyond
-	@bin/k8s-tool render -out bin/manifests infra/k8s/overlays/dev
+	@bin/k8s-tool render -out bin/manifests infra/k8s/overlays/dev infra/k8s/overlays/production
 
 .PHONY: tenant
 tenant: bin/k8s-tool ## Give a tenant functions of its own: NAME=acme DOC=acme.yaml SECRETS='files…' OVERLAY=dev; REMOVE=1 takes them away
 	@bin/k8s-tool tenant -overlay infra/k8s/overlays/$(or $(OVERLAY),dev) -name '$(NAME)' $(if $(REMOVE),-remove,-doc '$(DOC)' $(SECRETS))
+
+export FUNCTION TENANT IMAGE PERCENT NAMESPACE
+.PHONY: canary promote rollback revisions
+canary: ## Give a new version of a function a share of its events: FUNCTION=… IMAGE=… PERCENT=10 TENANT=line
+	@infra/scripts/revisions.sh canary
+promote: ## Give the new version all: FUNCTION=… TENANT=line
+	@infra/scripts/revisions.sh promote
+rollback: ## Give all back to the version before the canary: FUNCTION=… TENANT=line
+	@infra/scripts/revisions.sh rollback
+revisions: ## Show a function's versions and their shares: FUNCTION=… TENANT=line
+	@infra/scripts/revisions.sh show
 
 .PHONY: images
 images: bin/images-tool ## Build each program into an OCI archive in bin/images. ARCH=amd64,arm64 IMAGE_REPO=… IMAGE_TAG=… IMAGES="dps-gateway …"

@@ -29,7 +29,7 @@ func overlay(tb testing.TB) string {
 	if err := devsecrets.Write(dev); err != nil {
 		tb.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("../../overlays", ".test-")
+	dir, err := os.MkdirTemp("../../overlays", ".test-") //nolint:usetesting // the base is named from there
 	if err != nil {
 		tb.Fatal(err)
 	}
