@@ -58,6 +58,10 @@ func (s *Server) Run(ctx context.Context, changes <-chan flowstore.Change) {
 				s.log.Error().Dur("for", s.cfg.Blind).Int("streams", len(lost)).Msg("whether streams may go on could not be read: they are cut")
 				s.cut(lost, "unknown state")
 			}
+			// What could not be read is tried again, and soon enough, however short the blind time is.
+			if late := s.streams.where(func(st *stream) bool { return st.unseen() > s.cfg.Blind/3 }); len(late) > 0 && all.CompareAndSwap(false, true) {
+				read(late, func() { all.Store(false) })
+			}
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/gateway"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 )
 
@@ -17,7 +18,7 @@ import (
 func TestATenantOverItsLimitsHoldsUpNoOther(t *testing.T) {
 	w := newWorld(t)
 	w.tenant("provider", "sinks:\n  - name: in\n    bucket: files\n    prefix: got/\nlimits:\n  concurrentStreams: 20\n  bytesPerSecond: 4194304\n")
-	r := w.start(nil)
+	r := w.start(func(c *gateway.Config) { c.DataWait = 20 * time.Second })
 	big := r.startFlow("provider", r.publish("provider", "big", make([]byte, 64<<20)))
 	stuck := r.startFlow("provider", r.publish("provider", "stuck", []byte("stuck")))
 	calm := r.startFlow("other", r.publish("other", "calm", bytes.Repeat([]byte("x"), 100<<10)))
@@ -65,7 +66,7 @@ func TestATenantOverItsLimitsHoldsUpNoOther(t *testing.T) {
 	}
 	slices.Sort(took)
 	t.Logf("another tenant's requests took %v in the middle, %v at p95", took[30], took[57])
-	if took[57] > time.Second { // a thousand times what it takes alone; held up it would be the whole wait for a data server
+	if took[57] > 5*time.Second { // held up it would be the whole wait for a data server; the rest is the machine's
 		t.Errorf("another tenant's requests took %v at p95", took[57])
 	}
 	data, sum := random(t, 1000)
