@@ -81,3 +81,6 @@ func (o Operation) Match(method, path string) bool {
 	}
 	return len(want) == len(got)
 }
+
+// Answers tells whether the operation may answer a status.
+func (o Operation) Answers(status int) bool { return slices.Contains(o.Statuses, status) }
