@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"github.com/tidegate/tidegate/dps-gateway/internal/gateway"
 	"github.com/tidegate/tidegate/dps-gateway/internal/ingest"
 	"github.com/tidegate/tidegate/eventing/catalogue"
+	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 )
@@ -275,4 +277,42 @@ func TestARefreshEndpointThatAnswersNonsenseIsABadGateway(t *testing.T) {
 		_, err := b.api.DataAddress(t.Context(), "other", b.mine)
 		return problem.Is(err, problem.Upstream)
 	})
+}
+
+// TestWhatAFunctionRefusesIsRefused is every signal that a function is asked about, with every status that the control plane can get of it.
+func TestWhatAFunctionRefusesIsRefused(t *testing.T) {
+	_, r, s := newStreams(t, "synchronous")
+	s.answers(opens)
+	r.signal("other", "prepare", flowMessage("m1", "c1", streamPull))
+	r.signal("provider", "start", flowMessage("m1", "p1", streamPull))
+	r.signal("provider", "p1/suspend", map[string]any{"messageId": "m2"})
+	theirs := &dps.DataAddress{EndpointType: streamPull, Endpoint: "stream://provider.test"}
+	for signal, ask := range map[string]func() answer{
+		"prepare": func() answer { return r.post("other", "prepare", flowMessage("m2", "c2", streamPush)) },
+		"start":   func() answer { return r.post("provider", "start", flowMessage("m2", "p2", streamPull)) },
+		"started": func() answer {
+			return r.post("other", "c1/started", map[string]any{"messageId": "m2", "dataAddress": theirs})
+		},
+		"resume": func() answer { return r.post("provider", "p1/resume", map[string]any{"messageId": "m3"}) },
+	} {
+		for kind, code := range map[problem.Kind]int{
+			problem.Invalid: 400, problem.Forbidden: 403, problem.NotFound: 404, problem.Conflict: 409, problem.TooLarge: 413, problem.Unprocessable: 422,
+		} {
+			s.answers(func(context.Context, *gatewayapi.HookRequest) (*gatewayapi.HookAnswer, error) {
+				return nil, problem.New(kind, "not on Sundays")
+			})
+			if a := ask(); a.code != code || !strings.Contains(string(a.body), "not on Sundays") {
+				t.Errorf("%s, refused as %v: %d %s", signal, kind, a.code, a.body)
+			}
+		}
+		s.answers(func(_ context.Context, q *gatewayapi.HookRequest) (*gatewayapi.HookAnswer, error) {
+			if q.Kind == gatewayapi.HookStarted {
+				return opened(q), nil // the address is the provider's to make
+			}
+			return nil, nil // and this side's here
+		})
+		if a := ask(); a.code != http.StatusBadGateway {
+			t.Errorf("%s, answered with what does not fit: %d %s", signal, a.code, a.body)
+		}
+	}
 }
