@@ -15,6 +15,7 @@ import (
 	"github.com/tidegate/tidegate/dps-gateway/internal/ingest"
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/function"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 )
@@ -314,5 +315,35 @@ func TestWhatAFunctionRefusesIsRefused(t *testing.T) {
 		if a := ask(); a.code != http.StatusBadGateway {
 			t.Errorf("%s, answered with what does not fit: %d %s", signal, a.code, a.body)
 		}
+	}
+}
+
+// TestAReportThatDoesNotFitIsRefused is the word of a function about a flow that none serves, and about one that may not start any more.
+func TestAReportThatDoesNotFitIsRefused(t *testing.T) {
+	w, r, s := newStreams(t, "asynchronous")
+	w.tenant("provider", "") // its flows are served by no function from now on
+	g := r.startFlow("provider", r.publish("provider", "a", []byte("a")))
+	for what, report := range map[string]func(ctx context.Context, pc, id string, a gatewayapi.HookAnswer) error{"prepared": r.api.Prepared, "started": r.api.Started} {
+		within(t, 5*time.Second, what+" of a flow that no function serves", func() bool {
+			err := report(t.Context(), "provider", g.flow, gatewayapi.HookAnswer{})
+			return problem.Is(err, problem.Conflict)
+		})
+	}
+	s.answers(func(context.Context, *gatewayapi.HookRequest) (*gatewayapi.HookAnswer, error) {
+		return nil, function.ErrLater
+	})
+	if a := r.post("other", "start", flowMessage("m1", "p1", streamPull)); a.code != http.StatusAccepted {
+		t.Fatalf("%d %s", a.code, a.body)
+	}
+	dec := gatewayapi.Decision{
+		ID: gatewayapi.AgreementRecordID("agr"), AgreementID: "agr", DatasetID: "orders", CounterPartyID: "did:web:consumer.test",
+		Verdict: gatewayapi.Rejected, Rule: "all", By: "rules", Mode: "watch", DecidedAt: time.Now(),
+	}
+	if _, err := r.api.Put(t.Context(), "other", gatewayapi.KindDecision, dec.ID, dec, gatewayapi.Always()); err != nil {
+		t.Fatal(err)
+	}
+	last := s.last()
+	if err := r.api.Started(t.Context(), "other", "p1", *opened(&last)); !problem.Is(err, problem.Forbidden) {
+		t.Errorf("started after the agreement was rejected: %v", err)
 	}
 }

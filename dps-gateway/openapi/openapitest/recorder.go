@@ -233,7 +233,7 @@ func places(v *jsonschema.ValidationError) []string {
 // follow finds the node at a place, or the one that it refers to.
 func (d *description) follow(at string) (string, map[string]any) {
 	node := d.doc
-	for _, step := range strings.Split(strings.TrimPrefix(at, "#/"), "/") {
+	for step := range strings.SplitSeq(strings.TrimPrefix(at, "#/"), "/") {
 		node, _ = node[unescape(step)].(map[string]any)
 	}
 	if ref, ok := node["$ref"].(string); ok {
