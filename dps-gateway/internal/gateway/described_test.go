@@ -27,6 +27,7 @@ func bodies() map[string]any {
 		"/prepare": flow, "/start": flow,
 		"{participantContextId}/dataflows/{id}/started": map[string]any{"messageId": "m", "dataAddress": dps.NewBearerAddress(dps.ProfileHTTPPull, "https://provider.test/data", "t")},
 		"/address/renew":   map[string]any{"refused": sum},
+		"/controlplanes":   json.RawMessage(registrationOf("x", json.RawMessage(`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`))),
 		"/v1/parked":       map[string]any{"specversion": "1.0", "id": "e", "source": "/test", "type": catalogue.ObjectCreated, "data": map[string]any{}},
 		"/errored":         map[string]any{"reason": "r"},
 		"/verdict":         map[string]any{"verdict": "approved", "by": "b"},
@@ -45,14 +46,17 @@ func bodies() map[string]any {
 // ask makes a request for a described operation, with credentials.
 func (r *running) ask(t *testing.T, listener string, o openapi.Operation, pc, query string, body []byte) *http.Request {
 	t.Helper()
-	path := strings.NewReplacer("{pc}", pc, "{participantContextId}", pc, "{id}", "some-id", "{key}", "a-key-of-control-planes", "{dataFlowId}", "some-id").Replace(o.Path)
+	path := strings.NewReplacer("{pc}", pc, "{participantContextId}", pc, "{id}", "some-id", "{key}", "a-key-of-control-planes", "{controlplaneId}", "some-id", "{dataFlowId}", "some-id").Replace(o.Path)
 	host := map[string]string{"signaling": r.signaling, "public": r.public, "internal": r.internal}[listener]
 	req, err := http.NewRequestWithContext(t.Context(), o.Method, "http://"+host+path+query, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if listener == "internal" {
+	switch {
+	case listener == "internal":
 		req.Header.Set("Authorization", "Bearer "+r.w.secret.Value())
+	case strings.Contains(o.Path, "/controlplanes"):
+		req.Header.Set("Authorization", "Bearer "+registrationSecret)
 	}
 	switch {
 	case o.Path == "/v1/parked":
@@ -68,6 +72,7 @@ func (r *running) ask(t *testing.T, listener string, o openapi.Operation, pc, qu
 func TestTheDescribedRefusalsOfEveryOperation(t *testing.T) {
 	rdb, mini := redistest.Mini(t)
 	w := newWorldOn(t, rdb, "redis://"+mini.Addr()+"/0")
+	w.allowRegistration("provider")
 	r := w.start(func(c *gateway.Config) { c.Redis.Timeout = 300 * time.Millisecond })
 	samples := map[string][]byte{}
 	for end, v := range bodies() {
@@ -117,7 +122,7 @@ func TestTheDescribedRefusalsOfEveryOperation(t *testing.T) {
 		switch {
 		case listener == "internal":
 			pc = "nobody"
-		case !strings.Contains(o.Path, "/{id}/") && !strings.Contains(o.Path, "{key}"):
+		case strings.HasSuffix(o.Path, "/prepare"), strings.HasSuffix(o.Path, "/start"):
 			return nil // it needs nothing that could be missing; a function's refusal is another matter
 		}
 		req := r.ask(t, listener, o, pc, "", body)
