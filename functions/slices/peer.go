@@ -15,28 +15,27 @@ import (
 // maxWait bounds what a peer's Retry-After can ask for.
 const maxWait = time.Minute
 
-// Refusal says that the peer, or this side, does not do its part. It counts, and at last ends the flow.
-type Refusal struct {
+// RefusedError says that the peer, or this side, does not do its part. It counts, and at last ends the flow.
+type RefusedError struct {
 	Reason string
 	Final  bool          // it can't get better by trying again
 	Reset  bool          // what is stored is of no use
 	Wait   time.Duration // as the peer asks
 }
 
-func (r *Refusal) Error() string { return r.Reason }
+func (r *RefusedError) Error() string { return r.Reason }
 
-// Broken marks an error of the connection to the peer, after which the work may go on where it was.
-type Broken struct{ error }
+// broken marks an error of the connection to the peer, after which the work may go on where it was.
+type broken struct{ error }
 
 // Break marks an error as one of the connection.
-func Break(err error) error { return Broken{err} }
+func Break(err error) error { return broken{err} }
 
-// Unwrap returns the error.
-func (b Broken) Unwrap() error { return b.error }
+func (b broken) Unwrap() error { return b.error }
 
 // IsBreak tells whether an error is one of the connection.
 func IsBreak(err error) bool {
-	_, ok := errors.AsType[Broken](err)
+	_, ok := errors.AsType[broken](err)
 	return ok
 }
 
@@ -72,7 +71,7 @@ func Authorize(req *http.Request, a *dps.DataAddress) error {
 		return nil
 	}
 	if t := a.Property(dps.PropertyAuthType); t != "" && !strings.EqualFold(t, "bearer") {
-		return &Refusal{Reason: "the data address wants an authentication that is not known", Final: true}
+		return &RefusedError{Reason: "the data address wants an authentication that is not known", Final: true}
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	return nil

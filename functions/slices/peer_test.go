@@ -28,7 +28,7 @@ func TestAPeerIsAuthorizedOnlyByABearerToken(t *testing.T) {
 		a := &dps.DataAddress{EndpointProperties: []dps.EndpointProperty{{Name: dps.PropertyAuthType, Value: tt.authType}, {Name: dps.PropertyAuthorization, Value: tt.token}}}
 		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://peer.example/", nil)
 		err := slices.Authorize(req, a)
-		no, refused := errors.AsType[*slices.Refusal](err)
+		no, refused := errors.AsType[*slices.RefusedError](err)
 		if got := req.Header.Get("Authorization"); got != tt.want || refused != tt.refused || (refused && (!no.Final || strings.Contains(no.Reason, "secret"))) {
 			t.Errorf("%q %q: %q, %v", tt.authType, tt.token, got, err)
 		}

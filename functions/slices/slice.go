@@ -16,16 +16,15 @@ var (
 	ErrFlowEnded = errors.New("the flow is not started any more")
 )
 
-// Slice is the time in which an invocation moves data.
+// Slice is the bound of the time in which an invocation moves data.
 type Slice struct {
-	context.Context
-
 	End   context.CancelCauseFunc // ends it with a cause
 	Whole func()                  // gives it all the time that the invocation has
 }
 
-// Begin begins a slice of an invocation. It ends with ErrOver after its time, or when draining is closed, since the process is to end.
-func Begin(ctx context.Context, bound time.Duration, draining <-chan struct{}) Slice {
+// Begin begins a slice of an invocation. Its context ends with ErrOver after its time, or when draining is closed, since the process
+// is to end.
+func Begin(ctx context.Context, bound time.Duration, draining <-chan struct{}) (context.Context, Slice) {
 	slice, end := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(bound, func() { end(ErrOver) })
 	go func() {
@@ -36,12 +35,12 @@ func Begin(ctx context.Context, bound time.Duration, draining <-chan struct{}) S
 		}
 		timer.Stop()
 	}()
-	return Slice{slice, end, func() { timer.Stop() }}
+	return slice, Slice{end, func() { timer.Stop() }}
 }
 
-// Cause is why the slice has ended, if err is only how that showed; otherwise it is err.
-func (s Slice) Cause(err error) error {
-	if cause := context.Cause(s); err != nil && cause != nil {
+// Cause is why a slice has ended, if err is only how that showed; otherwise it is err.
+func Cause(slice context.Context, err error) error {
+	if cause := context.Cause(slice); err != nil && cause != nil {
 		return cause
 	}
 	return err

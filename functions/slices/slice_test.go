@@ -30,18 +30,18 @@ func TestASliceEndsAfterItsTimeOrWhenTheProcessDrains(t *testing.T) {
 				draining := make(chan struct{})
 				time.AfterFunc(tt.drainAfter, func() { close(draining) })
 				began := time.Now()
-				s := slices.Begin(ctx, 20*time.Second, draining)
+				slice, bound := slices.Begin(ctx, 20*time.Second, draining)
 				if tt.whole {
-					s.Whole()
+					bound.Whole()
 				}
-				<-s.Done()
-				if d := time.Since(began); d != tt.ends || !errors.Is(s.Cause(s.Err()), tt.cause) {
-					t.Errorf("ended after %v: %v", d, s.Cause(s.Err()))
+				<-slice.Done()
+				if d := time.Since(began); d != tt.ends || !errors.Is(slices.Cause(slice, slice.Err()), tt.cause) {
+					t.Errorf("ended after %v: %v", d, slices.Cause(slice, slice.Err()))
 				}
-				if s.Cause(nil) != nil {
+				if slices.Cause(slice, nil) != nil {
 					t.Error("work that is done has no cause of an end")
 				}
-				s.End(nil)
+				bound.End(nil)
 			})
 		})
 	}

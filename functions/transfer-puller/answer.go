@@ -37,20 +37,20 @@ func readAnswer(res *http.Response) (*answer, error) {
 	case code == http.StatusPartialContent:
 		var ok bool
 		if a.start, a.end, a.total, ok = contentRange(res.Header.Get("Content-Range")); !ok {
-			return nil, &slices.Refusal{Reason: "the provider answered 206 without a usable Content-Range"}
+			return nil, &slices.RefusedError{Reason: "the provider answered 206 without a usable Content-Range"}
 		}
 		if a.length >= 0 && a.length != a.end-a.start+1 {
-			return nil, &slices.Refusal{Reason: "the provider's Content-Length contradicts its Content-Range"}
+			return nil, &slices.RefusedError{Reason: "the provider's Content-Length contradicts its Content-Range"}
 		}
 	case code == http.StatusRequestedRangeNotSatisfiable:
 		a.total = unsatisfied(res.Header.Get("Content-Range"))
 	case code == http.StatusTooManyRequests || code >= 500:
 		return nil, slices.Again(slices.RetryAfter(res.Header, time.Second), "the provider answered %d", code)
 	default:
-		return nil, &slices.Refusal{Reason: "the provider answered " + strconv.Itoa(code), Wait: slices.RetryAfter(res.Header, 0)}
+		return nil, &slices.RefusedError{Reason: "the provider answered " + strconv.Itoa(code), Wait: slices.RetryAfter(res.Header, 0)}
 	}
 	if enc := res.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, &slices.Refusal{Reason: "the provider encoded the content although only identity is accepted"}
+		return nil, &slices.RefusedError{Reason: "the provider encoded the content although only identity is accepted"}
 	}
 	a.digest = reprDigest(res.Header.Values("Repr-Digest"))
 	return a, nil
@@ -76,18 +76,18 @@ func (a *answer) continues(offset int64, d gatewayapi.Delivery) (bool, error) {
 		return false, nil
 	case http.StatusRequestedRangeNotSatisfiable:
 		if offset == 0 {
-			return false, &slices.Refusal{Reason: "the provider answered 416 to a request without a range"}
+			return false, &slices.RefusedError{Reason: "the provider answered 416 to a request without a range"}
 		}
 		return a.total == offset && (d.Size < 0 || d.Size == offset), nil
 	}
 	if offset == 0 {
-		return false, &slices.Refusal{Reason: "the provider answered 206 to a request without a range"}
+		return false, &slices.RefusedError{Reason: "the provider answered 206 to a request without a range"}
 	}
 	switch {
 	case a.start != offset:
-		return false, &slices.Refusal{Reason: "the provider answered another range than the one asked for"}
+		return false, &slices.RefusedError{Reason: "the provider answered another range than the one asked for"}
 	case a.etag != "" && a.etag != d.ETag, d.Size >= 0 && a.total >= 0 && a.total != d.Size, a.digest != "" && d.SHA256 != "" && a.digest != d.SHA256:
-		return false, &slices.Refusal{Reason: "the provider answered a range of another version", Reset: true}
+		return false, &slices.RefusedError{Reason: "the provider answered a range of another version", Reset: true}
 	}
 	if a.etag == "" {
 		a.etag = d.ETag

@@ -45,17 +45,17 @@ func (j *job) run(ctx context.Context) (*event.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	slice := slices.Begin(ctx, j.cfg.SliceTime, j.draining)
+	slice, bound := slices.Begin(ctx, j.cfg.SliceTime, j.draining)
 	p := &pull{job: j, lease: held, renewed: -1}
-	stop := held.Keep(slice, slice.End, func(d *gatewayapi.Delivery) {
+	stop := held.Keep(slice, bound.End, func(d *gatewayapi.Delivery) {
 		if n := p.reached.Load(); n > 0 {
 			d.Offset = n
 		}
 	}, func(ctx context.Context) error { return j.mover.Started(ctx, j.flow) })
 	err = p.run(slice)
 	stop()
-	err = slice.Cause(err)
-	slice.End(nil)
+	err = slices.Cause(slice, err)
+	bound.End(nil)
 
 	// The rest must happen although the caller may have gone: the record says how the slice has ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), slices.Closing)
@@ -80,7 +80,7 @@ func (j *job) conclude(ctx context.Context, p *pull, err error) (*event.Event, e
 	if errors.Is(err, lease.ErrLost) {
 		return nil, slices.Again(time.Second, "another invocation has taken the flow over")
 	}
-	if no, ok := errors.AsType[*slices.Refusal](err); ok {
+	if no, ok := errors.AsType[*slices.RefusedError](err); ok {
 		return nil, j.refused(ctx, p, no)
 	}
 	d, rerr := p.lease.Release(ctx, func(d *gatewayapi.Delivery) {
@@ -107,7 +107,7 @@ func (j *job) conclude(ctx context.Context, p *pull, err error) (*event.Event, e
 
 // refused counts what the provider has refused or got wrong; when it is too much, or if it can't get better, the flow is
 // given up.
-func (j *job) refused(ctx context.Context, p *pull, no *slices.Refusal) error {
+func (j *job) refused(ctx context.Context, p *pull, no *slices.RefusedError) error {
 	if no.Reset {
 		p.reset(ctx)
 	}

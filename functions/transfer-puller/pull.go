@@ -87,18 +87,18 @@ func (p *pull) openSink(ctx context.Context) error {
 	d := p.lease.Get()
 	sink, ok := p.tenant.Sink(d.Sink)
 	if !ok {
-		return &slices.Refusal{Reason: "the sink " + d.Sink + " is not configured any more", Final: true}
+		return &slices.RefusedError{Reason: "the sink " + d.Sink + " is not configured any more", Final: true}
 	}
 	store, err := p.stores.Open(ctx, p.tenant, sink.Bucket)
 	if problem.Is(err, problem.NotFound) {
-		return &slices.Refusal{Reason: "the sink's bucket is not configured any more", Final: true}
+		return &slices.RefusedError{Reason: "the sink's bucket is not configured any more", Final: true}
 	}
 	if err != nil {
 		return err
 	}
 	p.store, p.key = store, d.Key
 	if err := objectstore.CheckKey(p.key); err != nil {
-		return &slices.Refusal{Reason: "the dataset's name can't be the name of an object in the sink", Final: true}
+		return &slices.RefusedError{Reason: "the dataset's name can't be the name of an object in the sink", Final: true}
 	}
 	return nil
 }
@@ -149,9 +149,9 @@ func (p *pull) openUpload(ctx context.Context, d gatewayapi.Delivery) error {
 func sinkFault(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return &slices.Refusal{Reason: "the sink is full", Final: true, Reset: true}
+		return &slices.RefusedError{Reason: "the sink is full", Final: true, Reset: true}
 	case problem.Is(err, problem.Invalid), problem.Is(err, problem.NotFound):
-		return &slices.Refusal{Reason: "the sink can't take an object of this name", Final: true, Reset: true}
+		return &slices.RefusedError{Reason: "the sink can't take an object of this name", Final: true, Reset: true}
 	}
 	return err
 }
@@ -218,7 +218,7 @@ func (p *pull) renew(ctx context.Context) (bool, error) {
 func (p *pull) request(ctx context.Context, d gatewayapi.Delivery) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.address.Endpoint, nil)
 	if err != nil || (req.URL.Scheme != "https" && req.URL.Scheme != "http") || req.URL.Host == "" {
-		return nil, &slices.Refusal{Reason: "the provider's data address has no usable endpoint", Final: true} // the cause would show it
+		return nil, &slices.RefusedError{Reason: "the provider's data address has no usable endpoint", Final: true} // the cause would show it
 	}
 	if err := slices.Authorize(req, p.address); err != nil {
 		return nil, err
@@ -296,7 +296,7 @@ func (p *pull) stored(ctx context.Context, size int64, body *slices.Watched, err
 	case size >= 0 && offset == size:
 		return true, nil
 	case size >= 0 && offset > size:
-		return false, &slices.Refusal{Reason: "the provider sent more than the length that it announced", Reset: true}
+		return false, &slices.RefusedError{Reason: "the provider sent more than the length that it announced", Reset: true}
 	case err == nil && size < 0:
 		return true, p.lease.Save(ctx, func(d *gatewayapi.Delivery) { d.Size = offset })
 	case err == nil && came > 0:
@@ -315,7 +315,7 @@ func (p *pull) commit(ctx context.Context) error {
 	d := p.lease.Get()
 	offset, sum := p.upload.Offset(), p.upload.SHA256()
 	if d.SHA256 != "" && d.SHA256 != sum {
-		return &slices.Refusal{Reason: "the data's SHA-256 is " + sum + ", the provider says " + d.SHA256, Reset: true}
+		return &slices.RefusedError{Reason: "the data's SHA-256 is " + sum + ", the provider says " + d.SHA256, Reset: true}
 	}
 	// The mark by which an invocation after a kill recognises the object (committed).
 	if err := p.lease.Save(ctx, func(d *gatewayapi.Delivery) { d.SHA256, d.Size, d.Offset = sum, offset, offset }); err != nil {

@@ -24,7 +24,7 @@ func readThere(res *http.Response, digest string, size int64) (there, error) {
 	case code == http.StatusTooManyRequests || (code >= 500 && code != http.StatusNotImplemented):
 		return there{}, slices.Again(slices.RetryAfter(res.Header, time.Second), "the consumer answered %d", code)
 	case code == http.StatusUnauthorized:
-		return there{}, &slices.Refusal{Reason: "the consumer answered 401"}
+		return there{}, &slices.RefusedError{Reason: "the consumer answered 401"}
 	case code/100 != 2: // it takes no HEAD, or there is nothing yet
 		return there{}, nil
 	}
@@ -35,7 +35,7 @@ func readThere(res *http.Response, digest string, size int64) (there, error) {
 	same := hasDigest(res.Header, digest)
 	if res.Header.Get("Upload-Complete") == "?1" {
 		if !same {
-			return there{}, &slices.Refusal{Reason: "the consumer has other data for this transfer already", Final: true}
+			return there{}, &slices.RefusedError{Reason: "the consumer has other data for this transfer already", Final: true}
 		}
 		return there{resumable: true, offset: size, complete: true}, nil
 	}
@@ -52,13 +52,13 @@ func readResult(res *http.Response, digest string) (complete bool, err error) {
 	case code/100 == 2:
 		return h.Get("Upload-Offset") == "" || h.Get("Upload-Complete") == "?1", nil
 	case code == http.StatusConflict && h.Get("Upload-Complete") == "?1" && !hasDigest(h, digest):
-		return false, &slices.Refusal{Reason: "the consumer has other data for this transfer already", Final: true}
+		return false, &slices.RefusedError{Reason: "the consumer has other data for this transfer already", Final: true}
 	case code == http.StatusConflict && h.Get("Upload-Offset") != "": // it has moved meanwhile: ask again
 		return false, nil
 	case code == http.StatusTooManyRequests || code == http.StatusRequestTimeout || code >= 500:
 		return false, slices.Again(slices.RetryAfter(h, time.Second), "the consumer answered %d", code)
 	}
-	return false, &slices.Refusal{Reason: "the consumer answered " + strconv.Itoa(res.StatusCode), Wait: slices.RetryAfter(h, 0)}
+	return false, &slices.RefusedError{Reason: "the consumer answered " + strconv.Itoa(res.StatusCode), Wait: slices.RetryAfter(h, 0)}
 }
 
 // hasDigest tells whether a Repr-Digest (RFC 9530, section 3) names a SHA-256, which is in lower-case hex.

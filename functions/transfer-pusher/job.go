@@ -40,13 +40,13 @@ func (j *job) run(ctx context.Context) (*event.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	slice := slices.Begin(ctx, j.cfg.SliceTime, j.draining)
-	p := &sending{job: j, lease: l, whole: slice.Whole, renewed: -1}
-	stop := l.Keep(slice, slice.End, func(d *gatewayapi.Push) { d.Offset = p.reached.Load() }, func(ctx context.Context) error { return j.mover.Started(ctx, j.flow) })
+	slice, bound := slices.Begin(ctx, j.cfg.SliceTime, j.draining)
+	p := &sending{job: j, lease: l, whole: bound.Whole, renewed: -1}
+	stop := l.Keep(slice, bound.End, func(d *gatewayapi.Push) { d.Offset = p.reached.Load() }, func(ctx context.Context) error { return j.mover.Started(ctx, j.flow) })
 	err = p.run(slice)
 	stop()
-	err = slice.Cause(err)
-	slice.End(nil)
+	err = slices.Cause(slice, err)
+	bound.End(nil)
 
 	// The rest must happen although the caller may have gone: the record says how the slice has ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), slices.Closing)
@@ -70,9 +70,9 @@ func (j *job) conclude(ctx context.Context, p *sending, err error) (*event.Event
 		return nil, slices.Again(time.Second, "another invocation has taken the flow over")
 	}
 	if p.plain && errors.Is(err, context.DeadlineExceeded) {
-		err = &slices.Refusal{Reason: "the consumer's endpoint can't continue a push, and did not take the whole in the time of one invocation"}
+		err = &slices.RefusedError{Reason: "the consumer's endpoint can't continue a push, and did not take the whole in the time of one invocation"}
 	}
-	if no, ok := errors.AsType[*slices.Refusal](err); ok {
+	if no, ok := errors.AsType[*slices.RefusedError](err); ok {
 		return nil, j.refused(ctx, p, no)
 	}
 	sent := p.sent.Load()
@@ -100,7 +100,7 @@ func (j *job) conclude(ctx context.Context, p *sending, err error) (*event.Event
 }
 
 // refused counts what the consumer has refused; when it is too much, or if it can't get better, the flow is given up.
-func (j *job) refused(ctx context.Context, p *sending, no *slices.Refusal) error {
+func (j *job) refused(ctx context.Context, p *sending, no *slices.RefusedError) error {
 	d, err := p.lease.Release(ctx, func(d *gatewayapi.Push) { d.Attempts++ })
 	if err != nil {
 		return err

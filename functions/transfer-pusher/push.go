@@ -112,13 +112,13 @@ func (p *sending) open(ctx context.Context) error {
 	d := &p.dataset
 	switch {
 	case problem.Is(err, problem.NotFound), err == nil && (d.Withdrawn || d.ID != publishing.DatasetID(pc, d.Bucket, d.Key)):
-		return &slices.Refusal{Reason: "the dataset is not on offer any more", Final: true}
+		return &slices.RefusedError{Reason: "the dataset is not on offer any more", Final: true}
 	case err != nil:
 		return err
 	}
 	p.store, err = p.stores.Open(ctx, p.tenant, d.Bucket)
 	if problem.Is(err, problem.NotFound) {
-		return &slices.Refusal{Reason: "the dataset is not on offer any more", Final: true}
+		return &slices.RefusedError{Reason: "the dataset is not on offer any more", Final: true}
 	}
 	if err != nil {
 		return err
@@ -246,7 +246,7 @@ func (p *sending) renew(ctx context.Context, status int) error {
 func (p *sending) request(ctx context.Context, method string, body io.Reader) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, p.address.Endpoint, body)
 	if err != nil {
-		return nil, &slices.Refusal{Reason: "the consumer's data address is no URL", Final: true}
+		return nil, &slices.RefusedError{Reason: "the consumer's data address is no URL", Final: true}
 	}
 	return req, slices.Authorize(req, p.address)
 }
