@@ -62,6 +62,41 @@ func TestTheDevOverlayHasNoFault(t *testing.T) {
 	}
 }
 
+// A tenant whose auth is token_exchange names a file that is there only with the component.
+func TestWithTokenExchangeEachPodHasATokenForIt(t *testing.T) {
+	m, err := render.Folder("testdata/token-exchange")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][]byte
+	tokens := 0
+	for _, r := range m.Resources() {
+		j, err := r.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens += bytes.Count(j, []byte(`"serviceAccountToken"`))
+		all = append(all, j)
+	}
+	manifests := bytes.Join(all, []byte("\n---\n"))
+	for _, f := range check.Manifests(manifests, check.Options{}) {
+		if !strings.Contains(f.String(), "redis") { // whose address an overlay gives
+			t.Error(f)
+		}
+	}
+	if tokens != 8 {
+		t.Errorf("%d pods have a token, want the gateway and seven functions", tokens)
+	}
+	without := bytes.ReplaceAll(manifests, []byte(`"path":"workload-token"`), []byte(`"path":"other-token"`))
+	found := false
+	for _, f := range check.Manifests(without, check.Options{}) {
+		found = found || strings.Contains(f.String(), "workload-token")
+	}
+	if !found {
+		t.Error("without the token nobody says that its file is missing")
+	}
+}
+
 // Each file of testdata/broken is the overlay dev with one thing done wrong, and what must be said of it. "remove" takes an object
 // away, "patch" (RFC 6902) changes one, "add" puts one more there. Adding a case is adding a file.
 func TestEachRuleNamesObjectAndField(t *testing.T) {
