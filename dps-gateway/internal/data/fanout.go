@@ -77,15 +77,21 @@ func newFanout(url func(string) string, hc *http.Client, wait time.Duration, roo
 // answer by value can't be shared, so then each asks for itself.
 func (f *fanout) ask(ctx context.Context, q question, req *gatewayapi.DataRequest) (*reference, *value, error) {
 	if len(q.path)+len(q.query) > maxCachedPath {
-		return f.post(ctx, ctx, q, req)
+		return f.post(ctx, ctx, q, req, nil)
 	}
 	if ref, ok := f.known.Get(q); ok {
 		if ref != nil {
 			return ref, nil, nil
 		}
-		return f.post(ctx, ctx, q, req)
+		return f.post(ctx, ctx, q, req, nil)
 	}
 	f.mu.Lock()
+	has, err := f.doors.place(q.pc)
+	if err != nil {
+		f.mu.Unlock()
+		return nil, nil, err
+	}
+	defer has.leave()
 	fl, waiting := f.flights[q]
 	if !waiting {
 		fl = &flight{done: make(chan struct{})}
@@ -93,25 +99,19 @@ func (f *fanout) ask(ctx context.Context, q question, req *gatewayapi.DataReques
 	}
 	f.mu.Unlock()
 	if waiting {
-		leave, err := f.doors.cold(q.pc)
-		if err != nil {
-			return nil, nil, err
-		}
 		select {
 		case <-fl.done:
 		case <-ctx.Done():
-			err = problem.Wrap(problem.Unavailable, ctx.Err(), "the request was given up")
+			return nil, nil, problem.Wrap(problem.Unavailable, ctx.Err(), "the request was given up")
 		}
-		leave()
+		has.leave()
 		switch {
-		case err != nil:
-			return nil, nil, err
 		case fl.err != nil || fl.ref != nil:
 			return fl.ref, nil, fl.err
 		}
-		return f.post(ctx, ctx, q, req)
+		return f.post(ctx, ctx, q, req, nil)
 	}
-	ref, val, err := f.post(ctx, context.WithoutCancel(ctx), q, req) // others share it: the caller's going must not end it
+	ref, val, err := f.post(ctx, context.WithoutCancel(ctx), q, req, has) // others share it: the caller's going must not end it
 	if err == nil {
 		f.known.Put(q, ref, time.Now().Add(referenceTTL))
 	}
@@ -126,8 +126,8 @@ func (f *fanout) ask(ctx context.Context, q question, req *gatewayapi.DataReques
 // forget drops what is known: the object is not what the reference says.
 func (f *fanout) forget(q question) { f.known.Drop(q) }
 
-// post asks the data server, while life lasts. Once an answer by value has begun it ends with ctx, the caller.
-func (f *fanout) post(ctx, life context.Context, q question, req *gatewayapi.DataRequest) (_ *reference, _ *value, err error) {
+// post asks the data server, while life lasts, from the place that it has, if any. Once an answer by value has begun it ends with ctx, the caller.
+func (f *fanout) post(ctx, life context.Context, q question, req *gatewayapi.DataRequest, has *place) (_ *reference, _ *value, err error) {
 	asking, cancel := context.WithCancelCause(life)
 	timer := time.AfterFunc(f.wait, func() { cancel(errWait) })
 	defer func() {
@@ -140,7 +140,7 @@ func (f *fanout) post(ctx, life context.Context, q question, req *gatewayapi.Dat
 	if err != nil {
 		return nil, nil, err
 	}
-	res, err := f.send(asking, life, ask)
+	res, err := f.send(asking, life, ask, has)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -186,7 +186,7 @@ func (f *fanout) request(ctx context.Context, q question, req *gatewayapi.DataRe
 
 // send sends a question and returns the answer's header, whatever it says. asking bounds both; life is the caller's, by which a
 // failure is told from a caller that has gone.
-func (f *fanout) send(asking, life context.Context, ask *gatewayapi.DataRequest) (res *http.Response, err error) {
+func (f *fanout) send(asking, life context.Context, ask *gatewayapi.DataRequest, has *place) (res *http.Response, err error) {
 	body, err := json.Marshal(ask)
 	if err != nil {
 		return nil, problem.Wrap(problem.Internal, err, "encoding the data request")
@@ -200,7 +200,7 @@ func (f *fanout) send(asking, life context.Context, ask *gatewayapi.DataRequest)
 	if err != nil {
 		return nil, err
 	}
-	turn, err := f.doors.enter(asking, ask.ParticipantContextID)
+	turn, err := f.doors.enter(asking, ask.ParticipantContextID, has)
 	if err != nil {
 		done(life, errNotAsked)
 		return nil, err

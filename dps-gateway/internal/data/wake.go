@@ -46,10 +46,11 @@ type turn struct {
 // errNotAsked is told by a request that had the right to ask, and did not.
 var errNotAsked = errors.New("the data server was not asked")
 
-// enter waits for a turn: at once if the data server runs, or if nobody wakes it; then this request does. leave must follow.
-func (d *doors) enter(ctx context.Context, pc string) (*turn, error) {
+// enter waits for a turn: at once if the data server runs, or if nobody wakes it; then this request does. Who has a place already gives
+// it up for the turn; nil if it has none. leave must follow.
+func (d *doors) enter(ctx context.Context, pc string, has *place) (*turn, error) {
 	for {
-		t, w, err := d.try(pc)
+		t, w, err := d.try(pc, has)
 		if w == nil {
 			return t, err
 		}
@@ -72,16 +73,12 @@ func (d *doors) enter(ctx context.Context, pc string) (*turn, error) {
 }
 
 // try gives a turn, for which there may be something to wait for.
-func (d *doors) try(pc string) (*turn, *waking, error) {
+func (d *doors) try(pc string, has *place) (*turn, *waking, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	at := d.of[pc]
-	if at == nil {
-		if d.of == nil {
-			d.of = map[string]*door{}
-		}
-		at = &door{}
-		d.of[pc] = at
+	at := d.door(pc)
+	if has != nil {
+		has.leaveLocked()
 	}
 	t := &turn{doors: d, at: at}
 	switch {
@@ -91,31 +88,64 @@ func (d *doors) try(pc string) (*turn, *waking, error) {
 		t.wakes = &waking{done: make(chan struct{})}
 		at.waking = t.wakes
 		return t, nil, nil
-	case at.waiting >= d.room:
+	case at.waiting >= d.room && has == nil:
 		return nil, nil, full()
 	}
 	at.waiting++
 	return t, at.waking, nil
 }
 
-// cold tells whether somebody is waking the data server now. If so, the caller may wait with the others, if there is room: it must
-// call the function that it gets when it does so no more.
-func (d *doors) cold(pc string) (leave func(), err error) {
+// door is the door of a tenant; d.mu is held.
+func (d *doors) door(pc string) *door {
+	at := d.of[pc]
+	if at == nil {
+		if d.of == nil {
+			d.of = map[string]*door{}
+		}
+		at = &door{}
+		d.of[pc] = at
+	}
+	return at
+}
+
+// place is a request's place among those that wait for the data server of a tenant.
+type place struct {
+	*doors
+	at   *door
+	left bool // guarded by doors.mu
+}
+
+// place takes a place, unless the data server runs: then there is nothing to wait for. Who asks on behalf of others must have one
+// before the others come, so that it is not sent away with all of them. leave must follow.
+func (d *doors) place(pc string) (*place, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	at := d.of[pc]
-	if at == nil || at.waking == nil {
-		return func() {}, nil
-	}
-	if at.waiting >= d.room {
+	at := d.door(pc)
+	switch {
+	case time.Now().Before(at.warmUntil):
+		return nil, nil
+	case at.waiting >= d.room:
 		return nil, full()
 	}
 	at.waiting++
-	return func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		at.waiting--
-	}, nil
+	return &place{doors: d, at: at}, nil
+}
+
+// leave gives the place up. It may be called more than once, and on no place.
+func (p *place) leave() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leaveLocked()
+}
+
+func (p *place) leaveLocked() {
+	if !p.left {
+		p.left = true
+		p.at.waiting--
+	}
 }
 
 // leave tells how it went: nil if the data server has answered, whatever it said.
