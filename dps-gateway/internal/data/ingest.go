@@ -63,8 +63,12 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request, a *token.Access) (
 	s.streams.add(st) // before the state is read: what changes after the read finds the stream
 	defer s.streams.remove(st)
 	defer func() {
-		if st.isCut() && err != nil { // no answer can be written any more
+		switch {
+		case err == nil:
+		case st.isBroken():
 			err = errors.Join(ingest.ErrBody, errCut, err)
+		case st.isCut():
+			err = errNotServed()
 		}
 	}()
 	s.Metrics.StreamOpened(a.ParticipantContextID)

@@ -204,6 +204,9 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, a *token.Access) 
 	s.Metrics.StreamOpened(a.ParticipantContextID)
 	defer s.Metrics.StreamClosed(a.ParticipantContextID)
 	live, err := s.live.read(ctx, refOf(a))
+	if st.isCut() { // by what happened to the flow before the request came, and was heard of only now
+		return outcome{}, errNotServed()
+	}
 	if err != nil {
 		return outcome{}, err
 	}
@@ -228,13 +231,13 @@ func (s *Server) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		Header: passed(r.Header),
 	})
 	switch {
-	case err != nil:
-		return outcome{}, err
 	case st.isCut():
 		if val != nil {
 			val.close()
 		}
 		return outcome{}, errNotServed()
+	case err != nil:
+		return outcome{}, err
 	case val != nil:
 		return s.serveValue(ctx, w, r, st, l, val), nil
 	}

@@ -18,9 +18,10 @@ type stream struct {
 	conn   net.Conn // nil if the server does not tell
 	cancel context.CancelFunc
 
-	mu   sync.Mutex
-	cut  bool
-	seen time.Time // when its flow was last known to be one that may be served
+	mu    sync.Mutex
+	begun bool // data moves, or is about to
+	cut   bool
+	seen  time.Time // when its flow was last known to be one that may be served
 }
 
 // see notes that the stream might go on at a time.
@@ -44,6 +45,7 @@ func (s *stream) extend(d time.Duration) bool {
 	if s.cut {
 		return false
 	}
+	s.begun = true
 	_ = s.rc.SetWriteDeadline(time.Now().Add(d)) // a connection that is gone fails on the next write
 	if s.pushed {
 		_ = s.rc.SetReadDeadline(time.Now().Add(d)) // as on the next read
@@ -51,7 +53,8 @@ func (s *stream) extend(d time.Duration) bool {
 	return true
 }
 
-// stop cuts the stream: what is being written fails at once, and what waits in the socket's buffers is thrown away.
+// stop cuts the stream: what is being written fails at once, and what waits in the socket's buffers is thrown away. A request of which
+// no data has moved is given up and gets an answer.
 func (s *stream) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,6 +63,9 @@ func (s *stream) stop() {
 	}
 	s.cut = true
 	s.cancel()
+	if !s.begun {
+		return
+	}
 	if tcp, ok := s.conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // closing then resets the connection; if it is gone already, all the better
 	}
@@ -67,6 +73,13 @@ func (s *stream) stop() {
 	if s.pushed {
 		_ = s.rc.SetReadDeadline(time.Unix(1, 0))
 	}
+}
+
+// isBroken tells whether the stream was cut when data was moving: no answer can be written any more.
+func (s *stream) isBroken() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cut && s.begun
 }
 
 func (s *stream) isCut() bool {
