@@ -24,7 +24,7 @@ func TestACutBeforeTheFirstByteLeavesRoomForAnAnswer(t *testing.T) {
 		}))
 		srv.Config.ConnContext = ConnContext
 		srv.Start()
-		res, err := srv.Client().Get(srv.URL) //nolint:noctx // the server ends
+		res, err := srv.Client().Get(srv.URL)
 		if err == nil {
 			_ = res.Body.Close()
 		}
