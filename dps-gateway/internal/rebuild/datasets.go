@@ -2,13 +2,11 @@ package rebuild
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/tidegate/tidegate/dps-gateway/internal/records"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/objectstore"
@@ -63,8 +61,8 @@ func (r *Rebuilder) datasets(ctx context.Context, t *tenant.Tenant, cp ControlPl
 
 // published is the record of an asset that was published from a bucket and is on offer.
 func published(t *tenant.Tenant, a *management.Asset) (gatewayapi.Dataset, bool) {
-	private := func(name string) string { s, _ := a.PrivateProperties[name].(string); return s }
-	public := func(name string) string { s, _ := a.Properties[name].(string); return s }
+	private := func(name string) string { return text(a.PrivateProperties, name) }
+	public := func(name string) string { return text(a.Properties, name) }
 	rule, ok := strings.CutPrefix(private("tidegateOffer"), t.ParticipantContextID+"-")
 	if !ok {
 		return gatewayapi.Dataset{}, false
@@ -80,21 +78,16 @@ func published(t *tenant.Tenant, a *management.Asset) (gatewayapi.Dataset, bool)
 }
 
 func (r *Rebuilder) writeDataset(ctx context.Context, t *tenant.Tenant, d gatewayapi.Dataset, rep *report) error {
-	doc, err := json.Marshal(&d)
-	if err != nil {
-		return fmt.Errorf("dataset %s: %w", d.ID, err)
-	}
-	_, err = r.Records.Put(ctx, t.ParticipantContextID, gatewayapi.KindDataset, d.ID, doc, records.Condition{IfNoneMatch: "*"})
+	made, err := r.create(ctx, t, gatewayapi.KindDataset, d.ID, &d)
 	switch {
-	case problem.Is(err, problem.Stale):
-		rep.add("datasets that were there")
-		return nil
 	case problem.Is(err, problem.Invalid):
 		rep.add("datasets left to the sweep: their asset does not tell enough")
-		return nil
 	case err != nil:
 		return err
+	case made:
+		rep.add("datasets brought back")
+	default:
+		rep.add("datasets that were there")
 	}
-	rep.add("datasets brought back")
 	return nil
 }

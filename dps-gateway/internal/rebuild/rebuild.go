@@ -10,6 +10,7 @@ package rebuild
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ import (
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/objectstore"
+	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
@@ -166,6 +168,19 @@ func agreementsOf(ctx context.Context, cp ControlPlane) (map[string]agreementVie
 		all[a.ID] = agreementView{a.ID, a.AssetID, a.ProviderID, a.ConsumerID, a.ContractSigningDate}
 	}
 	return all, nil
+}
+
+// create writes a record if there is none, and tells whether there was none.
+func (r *Rebuilder) create(ctx context.Context, t *tenant.Tenant, kind gatewayapi.Kind, id string, record any) (made bool, err error) {
+	doc, err := json.Marshal(record)
+	if err != nil {
+		return false, fmt.Errorf("%s %s: %w", kind, id, err)
+	}
+	_, err = r.Records.Put(ctx, t.ParticipantContextID, kind, id, doc, records.Condition{IfNoneMatch: "*"})
+	if problem.Is(err, problem.Stale) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // pageSize of queries.

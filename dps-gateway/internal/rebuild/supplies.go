@@ -4,18 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
 	"strings"
 	"time"
 
-	"github.com/tidegate/tidegate/dps-gateway/internal/records"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/objectstore"
-	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
@@ -91,8 +88,8 @@ func (r *Rebuilder) subscription(ctx context.Context, t *tenant.Tenant, cp Contr
 			continue
 		}
 		delete(known, d.ID)
-		s.Version, s.Size = strings.ToLower(text(d, "sha256")), -1
-		name := text(d, "name")
+		s.Version, s.Size = strings.ToLower(text(d.Properties, "sha256")), -1
+		name := text(d.Properties, "name")
 		usable := name != "" && objectstore.CheckKey(name) == nil && !named[name]
 		if usable {
 			named[name] = true
@@ -125,17 +122,13 @@ func (r *Rebuilder) write(ctx context.Context, t *tenant.Tenant, sub tenant.Subs
 	s.UpdatedAt = now()
 	// Ids of transfers follow from it: the time is more than any sequence that was used before.
 	s.Sequence = int(min(s.UpdatedAt.Unix(), math.MaxInt32))
-	doc, err := json.Marshal(&s)
+	made, err := r.create(ctx, t, gatewayapi.KindSupply, s.ID, &s)
 	if err != nil {
-		return fmt.Errorf("supply %s: %w", s.ID, err)
+		return err
 	}
-	_, err = r.Records.Put(ctx, t.ParticipantContextID, gatewayapi.KindSupply, s.ID, doc, records.Condition{IfNoneMatch: "*"})
-	switch {
-	case problem.Is(err, problem.Stale):
+	if !made {
 		rep.add("supplies that were there")
 		return nil
-	case err != nil:
-		return err
 	}
 	switch s.State {
 	case gatewayapi.SupplyDelivered:
@@ -191,8 +184,8 @@ func (s *sinkStore) has(ctx context.Context, name, digest string) bool {
 	return hex.EncodeToString(h.Sum(nil)) == digest
 }
 
-// text is a property of a dataset that is a string.
-func text(d *management.Dataset, name string) string {
-	s, _ := d.Properties[name].(string)
+// text is a property that is a string.
+func text(properties map[string]any, name string) string {
+	s, _ := properties[name].(string)
 	return s
 }
