@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -297,19 +296,6 @@ func abort(n int) func(w http.ResponseWriter, r *http.Request, content []byte) {
 		_, _ = w.Write(content[:n])
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
-	}
-}
-
-func wait(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for !ok() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("gave up waiting until %s", what)
-		case <-time.After(2 * time.Millisecond):
-		}
 	}
 }
 

@@ -1,21 +1,19 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
-	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
 	"github.com/tidegate/tidegate/eventing/catalogue"
+	"github.com/tidegate/tidegate/functions/internal/processtest"
 	"github.com/tidegate/tidegate/shared/function"
 	"github.com/tidegate/tidegate/shared/function/functiontest"
 	"github.com/tidegate/tidegate/shared/objectstore"
@@ -31,64 +29,6 @@ func TestMain(m *testing.M) {
 		function.Main(name, run)
 	}
 	os.Exit(m.Run())
-}
-
-// process is the function in a process of its own.
-type process struct {
-	t    *testing.T
-	url  string
-	env  []string
-	cmd  *exec.Cmd
-	out  bytes.Buffer
-	gone chan struct{}
-}
-
-func (p *process) start() {
-	p.t.Helper()
-	p.cmd = exec.Command(os.Args[0])
-	p.cmd.Env = append(os.Environ(), p.env...)
-	p.cmd.Stderr = &p.out
-	if err := p.cmd.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	p.gone = make(chan struct{})
-	go func() { _ = p.cmd.Wait(); close(p.gone) }()
-	p.t.Cleanup(p.kill)
-	client := &http.Client{Timeout: time.Second}
-	wait(p.t, "the process answers", func() bool {
-		res, err := client.Get(p.url + "/healthz")
-		if err != nil {
-			return false
-		}
-		_ = res.Body.Close()
-		return res.StatusCode == http.StatusOK
-	})
-}
-
-// kill is kill -9.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
-	<-p.gone
-}
-
-// send delivers an event; the status is 0 if the process died on it.
-func (p *process) send(e *event.Event) (int, *event.Event) {
-	req, err := cehttp.NewHTTPRequestFromEvent(p.t.Context(), p.url+"/", *e)
-	if err != nil {
-		p.t.Error(err)
-		return 0, nil
-	}
-	req.Header.Set("Authorization", "Bearer "+functiontest.Token)
-	res, err := (&http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
-	if err != nil {
-		return 0, nil
-	}
-	defer res.Body.Close()
-	reply, err := cehttp.NewEventFromHTTPResponse(res)
-	if err != nil {
-		return res.StatusCode, nil
-	}
-	return res.StatusCode, reply
 }
 
 // TestAKillCostsAtMostOnePart kills the process three times while it pulls, into a folder and into S3, and counts the bytes
@@ -119,30 +59,30 @@ func TestAKillCostsAtMostOnePart(t *testing.T) {
 			bucket := sink(t)
 			b.tenant.Buckets[0] = bucket
 			b.handler.cfg.LeaseTime = 500 * time.Millisecond
-			p := &process{t: t, env: environment(t, b, bucket)}
-			p.url = "http://127.0.0.1:" + portOf(p.env)
-			p.start()
+			p := &processtest.Process{T: t, Env: environment(t, b, bucket)}
+			p.URL = "http://127.0.0.1:" + portOf(p.Env)
+			p.Start()
 			for kill := 1; kill <= kills; kill++ {
 				died := make(chan struct{})
 				go func() {
 					defer close(died)
 					for status := 503; status == 503; { // while the dead one's lease holds
-						status, _ = p.send(b.started())
+						status, _ = p.Send(b.started())
 						time.Sleep(20 * time.Millisecond)
 					}
 				}()
-				wait(t, "enough is there to kill", func() bool {
+				processtest.Wait(t, "enough is there to kill", func() bool {
 					_, served := b.provider.counts()
 					return served >= int64(kill)*size/(kills+1)+int64(kill-1)*part/2
 				})
-				p.kill()
+				p.Kill()
 				<-died
-				p.start()
+				p.Start()
 			}
 			e := b.started()
 			var reply *event.Event
-			wait(t, "the object is delivered", func() bool {
-				status, r := p.send(e)
+			processtest.Wait(t, "the object is delivered", func() bool {
+				status, r := p.Send(e)
 				if status == http.StatusOK && r != nil && r.Type() == catalogue.TransferProgressed {
 					e = r
 				}
@@ -170,7 +110,7 @@ func TestAKillCostsAtMostOnePart(t *testing.T) {
 				t.Errorf("%d bytes were fetched for %d", served, size)
 			}
 			if t.Failed() {
-				t.Log(p.out.String())
+				t.Log(p.Out.String())
 			}
 		})
 	}
