@@ -166,10 +166,13 @@ func TestNobodyPatientWaitsWhenOthersGiveUp(t *testing.T) {
 			return nil, nil
 		})
 	})
-	transport := &http.Transport{MaxIdleConnsPerHost: 64}
-	defer transport.CloseIdleConnections()
-	patient := &http.Client{Transport: transport, Timeout: 10 * time.Second}
-	hasty := &http.Client{Transport: transport, Timeout: 700 * time.Microsecond}
+	// Each has connections of its own: a client that gives up just as its answer comes can hand on a connection with its own
+	// error on it, and the question here is what the server does.
+	connections, others := &http.Transport{MaxIdleConnsPerHost: 64}, &http.Transport{MaxIdleConnsPerHost: 64}
+	defer connections.CloseIdleConnections()
+	defer others.CloseIdleConnections()
+	patient := &http.Client{Transport: connections, Timeout: time.Minute}
+	hasty := &http.Client{Transport: others, Timeout: 700 * time.Microsecond}
 	var wg sync.WaitGroup
 	var lost atomic.Int64
 	for caller := range 32 {
