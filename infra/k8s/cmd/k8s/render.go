@@ -34,7 +34,7 @@ func renderCommand(args []string, stdout io.Writer) error {
 	}
 	bad := 0
 	for _, overlay := range fs.Args() {
-		n, faults, err := renderOverlay(overlay, filepath.Join(*out, filepath.Base(overlay)+".yaml"))
+		parts, faults, err := renderOverlay(overlay, filepath.Join(*out, filepath.Base(overlay)))
 		if err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func renderCommand(args []string, stdout io.Writer) error {
 			_, _ = fmt.Fprintf(stdout, "%s: %s\n", overlay, f)
 		}
 		if len(faults) == 0 {
-			_, _ = fmt.Fprintf(stdout, "%s: %d objects, no fault\n", overlay, n)
+			_, _ = fmt.Fprintf(stdout, "%s: %s, no fault\n", overlay, count(parts))
 		}
 		bad += len(faults)
 	}
@@ -52,29 +52,49 @@ func renderCommand(args []string, stdout io.Writer) error {
 	return nil
 }
 
-// renderOverlay returns how many objects it has written, and what is wrong with them.
-func renderOverlay(overlay, file string) (int, []check.Fault, error) {
+// renderOverlay writes the overlay into <out>.yaml and its lines into <out>.lines/<name>.yaml, and returns what is wrong with them.
+func renderOverlay(overlay, out string) ([]render.Part, []check.Fault, error) {
 	if _, err := os.Stat(filepath.Join(overlay, "sandbox.yaml.in")); err == nil {
 		if err := devsecrets.Write(overlay); err != nil {
-			return 0, nil, err
+			return nil, nil, err
 		}
 	}
 	promised, err := promises(overlay)
 	if err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
-	m, err := render.Folder(overlay)
+	parts, err := render.Overlay(overlay)
 	if err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
-	text, err := m.AsYaml()
-	if err != nil {
-		return 0, nil, fmt.Errorf("%s: %w", overlay, err)
+	dir := out + ".lines"
+	if err := os.RemoveAll(dir); err != nil { // lines that are gone
+		return nil, nil, fmt.Errorf("-out: %w", err)
 	}
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		return 0, nil, fmt.Errorf("-out: %w", err)
+	for _, p := range parts {
+		file := out + ".yaml"
+		if p.Line != "" {
+			file = filepath.Join(dir, p.Line+".yaml")
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				return nil, nil, fmt.Errorf("-out: %w", err)
+			}
+		}
+		if err := os.WriteFile(file, p.YAML, 0o600); err != nil {
+			return nil, nil, fmt.Errorf("-out: %w", err)
+		}
 	}
-	return m.Size(), check.Manifests(text, check.Options{Promised: promised}), nil
+	return parts, check.Manifests(render.Stream(parts), check.Options{Promised: promised}), nil
+}
+
+func count(parts []render.Part) string {
+	of := 0
+	for _, p := range parts[1:] {
+		of += p.Objects
+	}
+	if of == 0 {
+		return fmt.Sprintf("%d objects", parts[0].Objects)
+	}
+	return fmt.Sprintf("%d objects, and %d of %d lines", parts[0].Objects, of, len(parts)-1)
 }
 
 func promises(overlay string) ([]check.Promise, error) {

@@ -1,6 +1,10 @@
-// Package lines gives a tenant a line of functions of its own in an overlay: a Kustomize component in the overlay's folder
-// lines/<name>, with the tenant's document, its functions, its Triggers and its schedules, and what makes the shared Triggers pass
-// it by. The component is written once and is the operator's from then on: limits, images and bounds are changed in it.
+// Package lines gives a tenant a line of functions of its own in an overlay, in the overlay's folder lines/<name>:
+//
+//	kustomization.yaml, functions/   its functions, Triggers and schedules, with its document: rendered and applied by itself
+//	shared/                          a component of the overlay: the document for the gateway, and the shared Triggers pass the tenant by
+//
+// They are written once and are the operator's from then on: limits, images and bounds are changed there. What the overlay says of all
+// functions stands in its component common, which each line takes in too.
 package lines
 
 import (
@@ -38,7 +42,7 @@ type values struct {
 	Schedules                        map[string]string
 }
 
-// Add writes the component and adds it to the overlay.
+// Add writes the line and makes the overlay know it.
 func Add(l Line) error {
 	if !lineName.MatchString(l.Name) || l.Name == "shared" {
 		return fmt.Errorf("NAME: %q is no name of a line: up to 24 lower-case letters, digits and hyphens, a letter first, and not \"shared\", are expected", l.Name)
@@ -51,6 +55,9 @@ func Add(l Line) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(filepath.Join(l.Overlay, "common", "kustomization.yaml")); err != nil {
+		return fmt.Errorf("OVERLAY: %s has no component \"common\", by which lines have the overlay's namespace and images", l.Overlay)
+	}
 	dir := filepath.Join(l.Overlay, "lines", l.Name)
 	if _, err := os.Stat(dir); err == nil {
 		return fmt.Errorf("%s is there already: change it, or remove it first", dir)
@@ -59,7 +66,7 @@ func Add(l Line) error {
 	if v.Root, err = rootFrom(filepath.Join(dir, "functions")); err != nil {
 		return err
 	}
-	files := map[string][]byte{l.Name + ".yaml": text}
+	files := map[string][]byte{"shared/" + l.Name + ".yaml": text}
 	for _, s := range l.Secrets {
 		b, err := os.ReadFile(s)
 		if err != nil {
@@ -67,9 +74,11 @@ func Add(l Line) error {
 		}
 		name := filepath.Base(s)
 		v.Secrets = append(v.Secrets, name)
-		files[filepath.Join("secrets", name)] = b
+		files[filepath.Join("shared", "secrets", name)] = b
 	}
-	for name, source := range map[string]string{"kustomization.yaml": component, "functions/kustomization.yaml": functions, "functions/names.yaml": names} {
+	for name, source := range map[string]string{
+		"kustomization.yaml": line, "functions/kustomization.yaml": functions, "functions/names.yaml": names, "shared/kustomization.yaml": shared,
+	} {
 		var b strings.Builder
 		if err := template.Must(template.New(name).Parse(source)).Execute(&b, v); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -85,7 +94,7 @@ func Add(l Line) error {
 			return fmt.Errorf("line %s: %w", l.Name, err)
 		}
 	}
-	return register(l.Overlay, "lines/"+l.Name, true)
+	return register(l.Overlay, l.Name, true)
 }
 
 // Remove takes a line out of the overlay. What is in the cluster is removed by its label, tidegate.io/line=<name>.
@@ -93,7 +102,7 @@ func Remove(overlay, name string) error {
 	if !lineName.MatchString(name) {
 		return fmt.Errorf("NAME: %q is no name of a line", name)
 	}
-	if err := register(overlay, "lines/"+name, false); err != nil {
+	if err := register(overlay, name, false); err != nil {
 		return err
 	}
 	return os.RemoveAll(filepath.Join(overlay, "lines", name))
@@ -192,11 +201,45 @@ func rootFrom(dir string) (string, error) {
 			return filepath.Rel(at, root)
 		}
 	}
-	return "", errors.New("the overlay is not in the repository: its component needs the base beside it")
+	return "", errors.New("the overlay is not in the repository: its lines need the base beside it")
 }
 
-// register adds an entry to the overlay's components, or takes it off.
-func register(overlay, entry string, add bool) error {
+// All returns the names of an overlay's lines, sorted. A folder that the overlay does not know as a line, or the other way round, is an
+// error: the shared functions would tend its tenant too, or nobody would.
+func All(overlay string) ([]string, error) {
+	b, err := os.ReadFile(filepath.Join(overlay, "kustomization.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("OVERLAY: %w", err)
+	}
+	var k struct {
+		Components []string `json:"components"`
+	}
+	if err := yaml.Unmarshal(b, &k); err != nil {
+		return nil, fmt.Errorf("OVERLAY: %s: %w", overlay, err)
+	}
+	var names []string
+	for _, c := range k.Components {
+		if name, ok := strings.CutPrefix(c, "lines/"); ok {
+			names = append(names, strings.TrimSuffix(name, "/shared"))
+		}
+	}
+	slices.Sort(names)
+	folders, err := filepath.Glob(filepath.Join(overlay, "lines", "*"))
+	if err != nil {
+		return nil, fmt.Errorf("OVERLAY: %w", err)
+	}
+	for i, f := range folders {
+		folders[i] = filepath.Base(f)
+	}
+	if !slices.Equal(names, folders) {
+		return nil, fmt.Errorf("OVERLAY: %s: components name the lines %v, the folder lines has %v: each lines/<name>/shared is expected in components", overlay, names, folders)
+	}
+	return names, nil
+}
+
+// register adds a line to the overlay's components, or takes it off.
+func register(overlay, name string, add bool) error {
+	entry := "lines/" + name + "/shared"
 	file := filepath.Join(overlay, "kustomization.yaml")
 	b, err := os.ReadFile(file)
 	if err != nil {

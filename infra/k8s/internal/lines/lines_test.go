@@ -3,6 +3,7 @@ package lines_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -65,15 +66,11 @@ func add(tb testing.TB, dir, line string) {
 
 func rendered(tb testing.TB, dir string) []byte {
 	tb.Helper()
-	m, err := render.Folder(dir)
+	parts, err := render.Overlay(dir)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	text, err := m.AsYaml()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return text
+	return render.Stream(parts)
 }
 
 // No event is handled twice, and none by nobody: for whatever tenants have lines, an event that a shared Trigger wanted before anybody
@@ -200,6 +197,60 @@ func TestALineIsTakenAwayWithoutATrace(t *testing.T) {
 	}
 }
 
+// What the overlay says of all functions stands in its component common, and holds for those of lines.
+func TestALineHasWhatTheOverlaySaysOfAllFunctions(t *testing.T) {
+	dir := overlay(t)
+	common := filepath.Join(dir, "common", "kustomization.yaml")
+	b, err := os.ReadFile(common)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = append(b, "components:\n  - ../../../components/token-exchange\n"...)
+	b = bytes.ReplaceAll(b, []byte("newTag: dev}"), []byte("newTag: v7}"))
+	if err := os.WriteFile(common, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	add(t, dir, "acme")
+	text := rendered(t, dir)
+	for _, f := range check.Manifests(text, check.Options{}) {
+		t.Error(f)
+	}
+	if n := bytes.Count(text, []byte("serviceAccountToken:")); n != 15 {
+		t.Errorf("%d pods have a token, want the gateway and twice seven functions", n)
+	}
+	if n := bytes.Count(text, []byte("image: dev.local/tidegate/transfer-puller:v7")); n != 2 {
+		t.Errorf("%d transfer-pullers have the overlay's image, want the shared one and the line's", n)
+	}
+	if n := bytes.Count(text, []byte("name: tenant-acme\n")); n != 16 { // ConfigMap and Secret, and both by seven functions
+		t.Errorf("tenant-acme is named %d times, want 16", n)
+	}
+}
+
+func TestALineThatTheOverlayDoesNotKnowIsRefused(t *testing.T) {
+	for name, undo := range map[string]func(dir string) error{
+		"its component was taken off": func(dir string) error {
+			file := filepath.Join(dir, "kustomization.yaml")
+			b, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(file, bytes.ReplaceAll(b, []byte("  - lines/acme/shared\n"), nil), 0o600)
+		},
+		"its folder was removed": func(dir string) error { return os.RemoveAll(filepath.Join(dir, "lines", "acme")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := overlay(t)
+			add(t, dir, "acme")
+			if err := undo(dir); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := render.Overlay(dir); err == nil || !strings.Contains(err.Error(), "acme") {
+				t.Errorf("%v, want an error that names the line", err)
+			}
+		})
+	}
+}
+
 func TestALineOfAnotherDocumentIsRefused(t *testing.T) {
 	dir, doc := overlay(t), filepath.Join(t.TempDir(), "doc.yaml")
 	if err := os.WriteFile(doc, []byte("participantContextId: acme\n"), 0o600); err != nil {
@@ -213,29 +264,47 @@ func TestALineOfAnotherDocumentIsRefused(t *testing.T) {
 	}
 }
 
-// A hundred tenants with lines of their own: what the API server is given. LINES=100 go test -run Hundred -v
-func TestAHundredLines(t *testing.T) {
-	n := 0
-	if _, err := fmt.Sscan(os.Getenv("LINES"), &n); err != nil {
-		t.Skip("LINES is not set: a hundred lines take a while")
-	}
+// A hundred tenants with lines of their own are what the API server, Knative's webhooks and our rules take.
+func TestAHundredTenantsHaveLinesWithoutAFault(t *testing.T) {
+	const n = 100
 	dir := overlay(t)
 	for i := range n {
 		add(t, dir, fmt.Sprintf("t%d", i))
 	}
 	start := time.Now()
-	text := rendered(t, dir)
+	parts, err := render.Overlay(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	took := time.Since(start)
-	kinds := map[string]int{}
-	for doc := range bytes.SplitSeq(text, []byte("\n---\n")) {
-		for line := range bytes.SplitSeq(doc, []byte("\n")) {
-			if kind, ok := bytes.CutPrefix(line, []byte("kind: ")); ok {
-				kinds[string(kind)]++
-			}
+	want := map[string]int{"serving.knative.dev/v1 Service": 7, "eventing.knative.dev/v1 Trigger": 8, "sources.knative.dev/v1 PingSource": 3, "v1 ConfigMap": 1, "v1 Secret": 1}
+	for _, p := range parts[1:] {
+		if got := kinds(p.YAML); !maps.Equal(got, want) {
+			t.Fatalf("the line %s is %v, want %v", p.Line, got, want)
 		}
 	}
-	t.Logf("%d lines: %d bytes, rendered in %v: %v", n, len(text), took.Round(time.Millisecond), kinds)
+	text := render.Stream(parts)
+	start = time.Now()
 	for _, f := range check.Manifests(text, check.Options{}) {
 		t.Error(f)
 	}
+	t.Logf("%d lines: %v, %d bytes; rendered in %v, checked in %v", n, kinds(text), len(text), took.Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
+}
+
+// kinds counts the objects of rendered manifests by their types.
+func kinds(text []byte) map[string]int {
+	out := map[string]int{}
+	for doc := range bytes.SplitSeq(text, []byte("\n---\n")) {
+		var version, kind string
+		for line := range strings.SplitSeq(string(doc), "\n") {
+			if v, ok := strings.CutPrefix(line, "apiVersion: "); ok {
+				version = v
+			}
+			if v, ok := strings.CutPrefix(line, "kind: "); ok {
+				kind = v
+			}
+		}
+		out[version+" "+kind]++
+	}
+	return out
 }

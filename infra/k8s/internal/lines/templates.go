@@ -1,29 +1,44 @@
 package lines
 
-// component is what the overlay takes in: the line's own objects, the tenant's document and secrets for the gateway, and what makes
-// the shared Triggers pass the tenant by.
-const component = `# The line {{.Name}}: functions of its own for the tenant {{.ParticipantContextID}}. Made by "make tenant"; change what you like.
-apiVersion: kustomize.config.k8s.io/v1alpha1
-kind: Component
+// line is what is rendered and applied by itself: it holds nothing that another line or the overlay has, so a hundred of them are a
+// hundred small folders to Kustomize, whose work grows with the square of what it renders at once.
+const line = `# The line {{.Name}}: functions of its own for the tenant {{.ParticipantContextID}}. Made by "make tenant"; change what you like.
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
 resources:
   - functions
+components:
+  - ../../common # namespace, images and bounds of all functions of the overlay; what follows here may change them
+configMapGenerator:
+  - name: tenant-{{.Name}} # its functions know no other
+    files: [shared/{{.Name}}.yaml]
+{{- if .Secrets}}
+secretGenerator:
+  - name: tenant-{{.Name}}
+    files: [{{range $i, $s := .Secrets}}{{if $i}}, {{end}}shared/secrets/{{$s}}{{end}}]
+{{- end}}
+generatorOptions: {disableNameSuffixHash: true, labels: {tidegate.io/line: {{.Name}}}}
+# A version of its own, for example:
+# images:
+#   - {name: registry.example/tidegate/transfer-puller, newTag: v0.1.1}
+`
+
+// shared is what the overlay takes in: the tenant's document and secrets for the gateway, and what makes the shared Triggers pass the
+// tenant by.
+const shared = `# What the overlay knows of the line {{.Name}}.
+apiVersion: kustomize.config.k8s.io/v1alpha1
+kind: Component
 configMapGenerator:
   - name: tenants-of-lines # the gateway serves all tenants, the shared functions don't see this one
     behavior: merge
     files: [{{.Name}}.yaml]
     options: {disableNameSuffixHash: true}
-  - name: tenant-{{.Name}} # its functions know no other
-    files: [{{.Name}}.yaml]
-    options: {disableNameSuffixHash: true, labels: {tidegate.io/line: {{.Name}}}}
 {{- if .Secrets}}
 secretGenerator:
   - name: tenant-secrets-of-lines
     behavior: merge
     files: [{{range $i, $s := .Secrets}}{{if $i}}, {{end}}secrets/{{$s}}{{end}}]
     options: {disableNameSuffixHash: true}
-  - name: tenant-{{.Name}}
-    files: [{{range $i, $s := .Secrets}}{{if $i}}, {{end}}secrets/{{$s}}{{end}}]
-    options: {disableNameSuffixHash: true, labels: {tidegate.io/line: {{.Name}}}}
 {{- end}}
 patches:
   - target: {kind: Trigger, labelSelector: tidegate.io/line=shared}
@@ -31,7 +46,7 @@ patches:
       - {op: add, path: /spec/filters/-, value: {not: {exact: {participantcontextid: "{{.ParticipantContextID}}"}}}}
 `
 
-// functions is the line itself: the functions, Triggers and schedules of the base, for one tenant.
+// functions are those of the line: the functions, Triggers and schedules of the base, for one tenant.
 const functions = `apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 nameSuffix: -{{.Name}}
