@@ -76,7 +76,7 @@ func TestATokenExchangeForSignaling(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %v", m, err)
 	}
-	got := map[string]any{"sub": c.Subject, "scope": c.Scope, "participant_context": c.All["participant_context"], "client_id": c.All["client_id"]}
+	got := map[string]any{"sub": c.Subject, "scope": c.Scope, "participant_context": c.All()["participant_context"], "client_id": c.All()["client_id"]}
 	if d := cmp.Diff(map[string]any{"sub": "provider-tidegate", "scope": "dps:signal", "participant_context": "provider", "client_id": nil}, got); d != "" {
 		t.Error(d)
 	}

@@ -1,12 +1,14 @@
 package auth
 
 import (
-	"encoding/base64"
+	"bytes"
 	"encoding/json"
 	"math"
 	"slices"
 	"strings"
 	"time"
+
+	josejson "github.com/go-jose/go-jose/v4/json"
 
 	"github.com/tidegate/tidegate/shared/problem"
 )
@@ -20,7 +22,9 @@ type Claims struct {
 	Scope    string
 	Expiry   time.Time
 	IssuedAt time.Time
-	All      map[string]any
+
+	notBefore time.Time
+	payload   []byte
 }
 
 // HasAudience tells whether the token is meant for aud.
@@ -29,67 +33,103 @@ func (c *Claims) HasAudience(aud string) bool { return slices.Contains(c.Audienc
 // HasScope tells whether scope is one of the token's scopes.
 func (c *Claims) HasScope(scope string) bool { return slices.Contains(strings.Fields(c.Scope), scope) }
 
+// All reads every claim, by its name. It reads them anew each time.
+func (c *Claims) All() map[string]any {
+	var all map[string]any
+	_ = json.Unmarshal(c.payload, &all) // it was read before
+	return all
+}
+
 // ReadClaims reads the claims of a JWT's payload and checks its times, without a word on its signature: for callers that check that
 // themselves. Its error is of kind Unauthenticated.
 func ReadClaims(payload []byte, now time.Time, leeway time.Duration) (*Claims, error) {
-	return parseClaims(payload, now, leeway)
-}
-
-// ClaimedSubject is the sub that a JWT claims to have. Nothing is verified: it only tells by whose keys to verify it.
-func ClaimedSubject(token string) string {
-	if len(token) > maxToken {
-		return ""
+	c, err := parseClaims(payload)
+	if err == nil {
+		err = c.inTime(now, leeway)
 	}
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return ""
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
-		return ""
-	}
-	var c struct {
-		Subject string `json:"sub"`
-	}
-	if json.Unmarshal(payload, &c) != nil {
-		return ""
-	}
-	return c.Subject
-}
-
-// parseClaims reads the claims of a payload whose signature holds, and checks the times: exp must be there and ahead, iat
-// and nbf, if there, must not be ahead (RFC 7519, section 4.1).
-func parseClaims(payload []byte, now time.Time, leeway time.Duration) (*Claims, error) {
-	var all map[string]any
-	if err := json.Unmarshal(payload, &all); err != nil || all == nil {
-		return nil, refused("its claims are no JSON object")
-	}
-	r := claimReader{all: all}
-	c := &Claims{
-		Issuer: r.text("iss"), Subject: r.text("sub"), ID: r.text("jti"), Scope: r.scope(), Audience: r.list("aud"),
-		Expiry: r.time("exp"), IssuedAt: r.time("iat"), All: all,
-	}
-	notBefore := r.time("nbf")
-	switch {
-	case r.bad != "":
-		return nil, refused("its claim " + r.bad + " is of the wrong type")
-	case c.Expiry.IsZero():
-		return nil, refused("it has no claim exp")
-	case !now.Before(c.Expiry.Add(leeway)):
-		return nil, refused("it has expired")
-	case c.IssuedAt.After(now.Add(leeway)):
-		return nil, refused("it is issued in the future")
-	case notBefore.After(now.Add(leeway)):
-		return nil, refused("it is not valid yet")
+		return nil, err
 	}
 	return c, nil
 }
 
-// claimReader reads claims by type and remembers the first that has another.
-type claimReader struct {
-	all map[string]any
-	bad string
+// Token is a JWT that was read. Nothing of it is verified.
+type Token struct {
+	jws    *jws
+	claims *Claims
 }
+
+// ReadToken reads a JWT. Its error is of kind Unauthenticated.
+func ReadToken(token string) (*Token, error) {
+	t, err := split(token)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseClaims(t.payload)
+	if err != nil {
+		return nil, err
+	}
+	return &Token{t, c}, nil
+}
+
+// ClaimedSubject is the sub that the token claims to have: it only tells by whose keys to verify it.
+func (t *Token) ClaimedSubject() string { return t.claims.Subject }
+
+// registered are the claims that are looked at (RFC 7519, section 4.1; RFC 8693, section 4.2), each of the type that it came with. To
+// read the others costs more than all else of a token but its signature.
+type registered struct {
+	Issuer    any `json:"iss"`
+	Subject   any `json:"sub"`
+	Audience  any `json:"aud"`
+	ID        any `json:"jti"`
+	Scope     any `json:"scope"`
+	Expiry    any `json:"exp"`
+	NotBefore any `json:"nbf"`
+	IssuedAt  any `json:"iat"`
+}
+
+// parseClaims reads the claims of a payload.
+func parseClaims(payload []byte) (*Claims, error) {
+	var all registered
+	// This decoder takes names by their very case, and none twice.
+	if err := josejson.Unmarshal(payload, &all); err != nil || !isObject(payload) {
+		return nil, refused("its claims are no JSON object")
+	}
+	r := claimReader{}
+	c := &Claims{
+		Issuer: r.text("iss", all.Issuer), Subject: r.text("sub", all.Subject), ID: r.text("jti", all.ID), Scope: r.scope(all.Scope),
+		Audience: r.list("aud", all.Audience), Expiry: r.time("exp", all.Expiry), IssuedAt: r.time("iat", all.IssuedAt),
+		notBefore: r.time("nbf", all.NotBefore), payload: payload,
+	}
+	if r.bad != "" {
+		return nil, refused("its claim " + r.bad + " is of the wrong type")
+	}
+	return c, nil
+}
+
+// isObject tells whether valid JSON is an object: null passes a decoder, too.
+func isObject(text []byte) bool {
+	text = bytes.TrimLeft(text, " \t\r\n")
+	return len(text) > 0 && text[0] == '{'
+}
+
+// inTime checks the times: exp must be there and ahead, iat and nbf, if there, must not be ahead (RFC 7519, section 4.1).
+func (c *Claims) inTime(now time.Time, leeway time.Duration) error {
+	switch {
+	case c.Expiry.IsZero():
+		return refused("it has no claim exp")
+	case !now.Before(c.Expiry.Add(leeway)):
+		return refused("it has expired")
+	case c.IssuedAt.After(now.Add(leeway)):
+		return refused("it is issued in the future")
+	case c.notBefore.After(now.Add(leeway)):
+		return refused("it is not valid yet")
+	}
+	return nil
+}
+
+// claimReader reads claims by type and remembers the first that has another.
+type claimReader struct{ bad string }
 
 func (r *claimReader) fail(name string) {
 	if r.bad == "" {
@@ -97,8 +137,8 @@ func (r *claimReader) fail(name string) {
 	}
 }
 
-func (r *claimReader) text(name string) string {
-	switch v := r.all[name].(type) {
+func (r *claimReader) text(name string, value any) string {
+	switch v := value.(type) {
 	case nil:
 		return ""
 	case string:
@@ -110,10 +150,10 @@ func (r *claimReader) text(name string) string {
 }
 
 // scope also takes a list, as some providers send it.
-func (r *claimReader) scope() string { return strings.Join(r.list("scope"), " ") }
+func (r *claimReader) scope(value any) string { return strings.Join(r.list("scope", value), " ") }
 
-func (r *claimReader) list(name string) []string {
-	switch v := r.all[name].(type) {
+func (r *claimReader) list(name string, value any) []string {
+	switch v := value.(type) {
 	case nil:
 		return nil
 	case string:
@@ -136,8 +176,8 @@ func (r *claimReader) list(name string) []string {
 }
 
 // time reads a NumericDate: seconds since 1970, fractions allowed.
-func (r *claimReader) time(name string) time.Time {
-	switch v := r.all[name].(type) {
+func (r *claimReader) time(name string, value any) time.Time {
+	switch v := value.(type) {
 	case nil:
 		return time.Time{}
 	case float64:

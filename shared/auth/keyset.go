@@ -2,9 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,8 +34,10 @@ type keySet struct {
 	limit *rate.Limiter
 	fixed bool // the keys were given, there is no URL
 
+	headers headers // of its issuer's tokens
+
 	mu     sync.Mutex
-	keys   []jose.JSONWebKey
+	keys   []verificationKey
 	readAt time.Time // of keys; zero = never
 	failed error     // of the last read
 	flight chan struct{}
@@ -51,53 +50,63 @@ func newKeySet(url string, hc *http.Client) *keySet {
 	return &keySet{url: url, hc: hc, limit: rate.NewLimiter(rate.Every(refetchEvery), refetchBurst)}
 }
 
-// verify returns the payload if a key of the set made the signature.
-func (s *keySet) verify(ctx context.Context, jws *jose.JSONWebSignature) ([]byte, error) {
+// verify returns nil if a key of the set made the signature.
+func (s *keySet) verify(ctx context.Context, t *jws) error {
+	h, err := s.headers.read(t, algorithms)
+	if err == nil {
+		err = s.verifyBy(ctx, h, t)
+	}
+	if err == nil {
+		s.headers.verified(t, h)
+	}
+	return err
+}
+
+func (s *keySet) verifyBy(ctx context.Context, h header, t *jws) error {
 	if s.fixed {
-		if payload, _ := tryKeys(jws, s.keys); payload != nil {
-			return payload, nil
+		if good, _ := tryKeys(h, t, s.keys); good {
+			return nil
 		}
-		return nil, refused("its signature is of no key that was given")
+		return refused("its signature is of no key that was given")
 	}
 	keys, age := s.cached()
 	if age < freshKeys {
-		if payload, _ := tryKeys(jws, keys); payload != nil {
-			return payload, nil
+		if good, _ := tryKeys(h, t, keys); good {
+			return nil
 		}
 	}
 	// The key may be a new one, under a new id or, with careless issuers, under the old one.
 	readErr := s.refetch(ctx)
 	keys, age = s.cached()
 	if age < staleKeys {
-		if payload, known := tryKeys(jws, keys); payload != nil {
-			return payload, nil
+		if good, known := tryKeys(h, t, keys); good {
+			return nil
 		} else if known {
-			return nil, refused("its signature does not hold")
+			return refused("its signature does not hold")
 		}
 	}
 	if readErr != nil {
-		return nil, readErr
+		return readErr
 	}
-	return nil, refused("its signature is of no key of the issuer")
+	return refused("its signature is of no key of the issuer")
 }
 
 // tryKeys tries the key that the token names, or every key if it names none. known tells that the named key is there.
-func tryKeys(jws *jose.JSONWebSignature, keys []jose.JSONWebKey) (payload []byte, known bool) {
-	h := jws.Signatures[0].Header
+func tryKeys(h header, t *jws, keys []verificationKey) (good, known bool) {
 	for i := range keys {
 		k := &keys[i]
-		if (h.KeyID != "" && k.KeyID != h.KeyID) || (k.Algorithm != "" && k.Algorithm != h.Algorithm) {
+		if (h.keyID != "" && k.id != h.keyID) || (k.algorithm != "" && k.algorithm != h.algorithm) {
 			continue
 		}
-		if p, err := jws.Verify(k.Key); err == nil {
-			return p, true
+		if k.verify(h.algorithm, t.signed, t.signature) {
+			return true, true
 		}
-		known = known || h.KeyID != ""
+		known = known || h.keyID != ""
 	}
-	return nil, known
+	return false, known
 }
 
-func (s *keySet) cached() ([]jose.JSONWebKey, time.Duration) {
+func (s *keySet) cached() ([]verificationKey, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.readAt.IsZero() {
@@ -145,7 +154,7 @@ func (s *keySet) run(ctx context.Context, done chan struct{}) {
 	s.keys, s.readAt, s.failed = keys, time.Now(), nil
 }
 
-func (s *keySet) read(ctx context.Context) ([]jose.JSONWebKey, error) {
+func (s *keySet) read(ctx context.Context) ([]verificationKey, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
 	if err != nil {
 		return nil, err
@@ -175,26 +184,21 @@ func (s *keySet) read(ctx context.Context) ([]jose.JSONWebKey, error) {
 
 // parseJWKS returns the public signature keys of a set. Keys that we don't know how to use are left out, not an error
 // (RFC 7517, section 5); a set without a usable one is an error.
-func parseJWKS(body []byte) ([]jose.JSONWebKey, error) {
+func parseJWKS(body []byte) ([]verificationKey, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(body, &set); err != nil {
 		return nil, errors.New("is no JWK set")
 	}
-	var keys []jose.JSONWebKey
+	var keys []verificationKey
 	for _, raw := range set.Keys {
 		var k jose.JSONWebKey
 		if json.Unmarshal(raw, &k) != nil || !k.Valid() || (k.Use != "" && k.Use != "sig") {
 			continue
 		}
-		switch pub := k.Key.(type) {
-		case *ecdsa.PublicKey, ed25519.PublicKey:
-			keys = append(keys, k)
-		case *rsa.PublicKey:
-			if pub.N.BitLen() >= minRSA {
-				keys = append(keys, k)
-			}
+		if key, usable := newVerificationKey(&k); usable {
+			keys = append(keys, key)
 		}
 	}
 	if len(keys) == 0 {

@@ -27,9 +27,10 @@ var ourAlgorithm = []jose.SignatureAlgorithm{jose.ES256}
 // verify: to rotate, put the new key second and restart every replica, then first and restart, and remove the old one when
 // the last token that it signed has expired. Safe for concurrent use.
 type Signer struct {
-	signer jose.Signer
-	keys   map[string]*ecdsa.PublicKey // by key id
-	jwks   []byte
+	signer  jose.Signer
+	keys    map[string]*ecdsa.PublicKey // by key id
+	jwks    []byte
+	headers headers
 }
 
 // LoadOrCreateSigningKey reads the PEM file (PKCS#8, EC P-256, one or several blocks). If there is none, it makes one with a
@@ -118,19 +119,26 @@ func (s *Signer) Verify(token string) (*Claims, error) {
 func (s *Signer) VerifyExpired(token string) (*Claims, error) { return s.verify(token, longAgo) }
 
 func (s *Signer) verify(token string, leeway time.Duration) (*Claims, error) {
-	jws, err := parse(token, ourAlgorithm)
+	t, err := ReadToken(token)
 	if err != nil {
 		return nil, err
 	}
-	key, ok := s.keys[jws.Signatures[0].Header.KeyID]
+	h, err := s.headers.read(t.jws, ourAlgorithm)
+	if err != nil {
+		return nil, err
+	}
+	key, ok := s.keys[h.keyID]
 	if !ok {
 		return nil, refused("it is signed by no key of ours")
 	}
-	payload, err := jws.Verify(key)
-	if err != nil {
+	if !verifyEC(key, h.algorithm, t.jws.signed, t.jws.signature) {
 		return nil, refused("its signature does not hold")
 	}
-	return parseClaims(payload, time.Now(), leeway)
+	s.headers.verified(t.jws, h)
+	if err := t.claims.inTime(time.Now(), leeway); err != nil {
+		return nil, err
+	}
+	return t.claims, nil
 }
 
 // longAgo is how old a token may be for VerifyExpired.

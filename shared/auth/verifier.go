@@ -56,15 +56,20 @@ func CheckJWKS(set []byte) error {
 // Verify checks signature, issuer, audience, expiry and issue time. Its error is of kind Unauthenticated if the token is at
 // fault, Unavailable (Timeout if ctx ended) if the keys can't be had.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
-	jws, err := parse(token, algorithms)
+	t, err := ReadToken(token)
 	if err != nil {
 		return nil, err
 	}
-	payload, err := v.keys.verify(ctx, jws)
-	if err != nil {
+	return v.VerifyToken(ctx, t)
+}
+
+// VerifyToken is Verify for a token that has been read.
+func (v *Verifier) VerifyToken(ctx context.Context, t *Token) (*Claims, error) {
+	if err := v.keys.verify(ctx, t.jws); err != nil {
 		return nil, err
 	}
-	c, err := parseClaims(payload, time.Now(), v.cfg.Leeway)
+	c := t.claims
+	err := c.inTime(time.Now(), v.cfg.Leeway)
 	switch {
 	case err != nil:
 		return nil, err
@@ -74,15 +79,4 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
 		return nil, refused("it is meant for another audience")
 	}
 	return c, nil
-}
-
-func parse(token string, algs []jose.SignatureAlgorithm) (*jose.JSONWebSignature, error) {
-	if len(token) > maxToken {
-		return nil, refused("it is over 16 KiB")
-	}
-	jws, err := jose.ParseSignedCompact(token, algs)
-	if err != nil || len(jws.Signatures) != 1 {
-		return nil, refused("it is no JWT with an accepted signature algorithm")
-	}
-	return jws, nil
 }

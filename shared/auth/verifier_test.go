@@ -122,6 +122,7 @@ func goodClaims(change map[string]any) map[string]any {
 func TestVerifierTakesEveryAsymmetricAlgorithm(t *testing.T) {
 	p384, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	_, ed, _ := ed25519.GenerateKey(rand.Reader)
+	p521, _ := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	rs, _ := rsa.GenerateKey(rand.Reader, 2048)
 	keys := map[jose.SignatureAlgorithm]jose.JSONWebKey{
 		jose.ES256: ecKey(t, "es256"),
@@ -129,8 +130,13 @@ func TestVerifierTakesEveryAsymmetricAlgorithm(t *testing.T) {
 		jose.EdDSA: {Key: ed, KeyID: "eddsa"},
 		jose.RS256: {Key: rs, KeyID: "rsa"},
 		jose.PS256: {Key: rs, KeyID: "rsa"},
+		jose.ES512: {Key: p521, KeyID: "es512"},
+		jose.RS384: {Key: rs, KeyID: "rsa"},
+		jose.RS512: {Key: rs, KeyID: "rsa"},
+		jose.PS384: {Key: rs, KeyID: "rsa"},
+		jose.PS512: {Key: rs, KeyID: "rsa"},
 	}
-	i := newIssuer(t, keys[jose.ES256], keys[jose.ES384], keys[jose.EdDSA], keys[jose.RS256])
+	i := newIssuer(t, keys[jose.ES256], keys[jose.ES384], keys[jose.ES512], keys[jose.EdDSA], keys[jose.RS256])
 	v := i.verifier()
 	for alg, key := range keys {
 		c, err := v.Verify(t.Context(), sign(t, alg, key, goodClaims(nil)))
@@ -298,7 +304,7 @@ func FuzzParseClaims(f *testing.F) {
 	f.Add([]byte(`[]`))
 	now := time.Unix(1_700_000_000, 0)
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		c, err := parseClaims(payload, now, 0)
+		c, err := ReadClaims(payload, now, 0)
 		if err == nil && (!c.Expiry.After(now) || c.IssuedAt.After(now)) {
 			t.Fatalf("%q passed: %+v", payload, c)
 		}

@@ -60,7 +60,7 @@ func documented(t *tenant.Tenant) (p profile, ok bool) {
 func (p *profile) check(c *auth.Claims) error {
 	who := c.Subject
 	if p.subjectClaim == tenant.ClaimClientID {
-		who, _ = c.All[tenant.ClaimClientID].(string)
+		who, _ = c.All()[tenant.ClaimClientID].(string)
 	}
 	switch {
 	case p.subject == "" || subtle.ConstantTimeCompare([]byte(who), []byte(p.subject)) != 1:
@@ -78,7 +78,7 @@ func (p *profile) check(c *auth.Claims) error {
 	if p.context == "" {
 		return nil
 	}
-	named, claimed := c.All[claimContext]
+	named, claimed := c.All()[claimContext]
 	if !claimed {
 		named = c.Subject // issuers that make the participant context the subject give no claim of its own
 	}
@@ -170,7 +170,7 @@ func (h *handler) authenticate(ctx context.Context, r *http.Request) (*caller, e
 	}
 	network := t.ControlPlane.Signaling.Authorization.Type == typeNetwork
 	allowed := t.ControlPlane.Signaling.RegistrationAllowed()
-	token, ok := auth.Bearer(r.Header)
+	bearer, ok := auth.Bearer(r.Header)
 	if network && (!ok || !allowed) {
 		return &caller{tenant: t}, nil
 	}
@@ -181,7 +181,14 @@ func (h *handler) authenticate(ctx context.Context, r *http.Request) (*caller, e
 	if !documents && !network {
 		return nil, refused("the tenant's document has no authorization profile")
 	}
-	err := refused("the token is of another control plane")
+	token, err := auth.ReadToken(bearer)
+	switch {
+	case err != nil && network:
+		return &caller{tenant: t}, nil // of no control plane that has registered itself
+	case err != nil:
+		return nil, err
+	}
+	err = refused("the token is of another control plane")
 	if documents {
 		var c *caller
 		if c, err = h.verify(ctx, t, token, &doc, false); err == nil {
@@ -191,8 +198,7 @@ func (h *handler) authenticate(ctx context.Context, r *http.Request) (*caller, e
 	if !allowed || (err != nil && documents && !problem.Is(err, problem.Unauthenticated)) {
 		return nil, err
 	}
-	claimed := auth.ClaimedSubject(token)
-	reg, gerr := h.Registrations.Get(ctx, t.ParticipantContextID, claimed)
+	reg, gerr := h.Registrations.Get(ctx, t.ParticipantContextID, token.ClaimedSubject())
 	switch {
 	case gerr != nil:
 		return nil, gerr
@@ -205,11 +211,11 @@ func (h *handler) authenticate(ctx context.Context, r *http.Request) (*caller, e
 }
 
 // verify checks a token by a profile.
-func (h *handler) verify(ctx context.Context, t *tenant.Tenant, token string, p *profile, registered bool) (*caller, error) {
-	if !registered && auth.ClaimedSubject(token) != p.subject && p.subjectClaim != tenant.ClaimClientID {
+func (h *handler) verify(ctx context.Context, t *tenant.Tenant, token *auth.Token, p *profile, registered bool) (*caller, error) {
+	if !registered && token.ClaimedSubject() != p.subject && p.subjectClaim != tenant.ClaimClientID {
 		return nil, refused("the token is of another control plane") // before its keys are looked for
 	}
-	claims, err := h.verifiers.of(verifierKey{t.ParticipantContextID, p.subject, registered}, p.keys).Verify(ctx, token)
+	claims, err := h.verifiers.of(verifierKey{t.ParticipantContextID, p.subject, registered}, p.keys).VerifyToken(ctx, token)
 	if err != nil {
 		return nil, err
 	}

@@ -172,7 +172,7 @@ func (e *Endpoint) refresh(w http.ResponseWriter, r *http.Request) (answer []byt
 
 // rotate makes the new pair for a client that is the flow's counterparty.
 func (e *Endpoint) rotate(ctx context.Context, flow *flowstore.Flow, presented string, c *auth.Claims) ([]byte, error) {
-	text, _ := c.All["token"].(string)
+	text, _ := c.All()["token"].(string)
 	access, ok := e.Issuer.paired(text, presented)
 	if !ok || access.DataFlowID != flow.DataFlowID || access.ParticipantContextID != flow.ParticipantContextID {
 		return nil, invalidGrant("the access token does not go with the refresh token")

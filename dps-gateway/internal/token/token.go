@@ -149,7 +149,8 @@ func (i *Issuer) granted(c *auth.Claims) (*Access, error) {
 	if c.Issuer != i.publicURL || !c.HasAudience(i.publicURL) {
 		return nil, problem.New(problem.Unauthenticated, "the access token is not valid")
 	}
-	text := func(name string) string { s, _ := c.All[name].(string); return s }
+	all := c.All()
+	text := func(name string) string { s, _ := all[name].(string); return s }
 	a := &Access{
 		TokenID: c.ID, Expiry: c.Expiry,
 		Grant: dataflow.Grant{
