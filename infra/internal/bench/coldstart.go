@@ -33,7 +33,7 @@ func coldStarts(ctx context.Context, b *bench) (*Part, error) {
 	p := &Part{}
 	for _, name := range local.Functions {
 		b.note("c) %s", name)
-		addrs, err := freeAddrs(ctx, 1)
+		addrs, err := freeAddrs(1)
 		if err != nil {
 			return nil, err
 		}

@@ -59,7 +59,7 @@ func startNginx(ctx context.Context, ps *processes, dir, root string) (*nginx, e
 	if err != nil {
 		return nil, fmt.Errorf("run 'make bench-tools': %w", err)
 	}
-	addrs, err := freeAddrs(ctx, 2)
+	addrs, err := freeAddrs(2)
 	if err != nil {
 		return nil, err
 	}

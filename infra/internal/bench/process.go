@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/infra/internal/supervisor"
+	"github.com/tidegate/tidegate/shared/loopback"
 )
 
 const (
@@ -77,17 +77,14 @@ func baseEnv() []string {
 	return env
 }
 
-// freeAddrs returns loopback addresses that are free now.
-func freeAddrs(ctx context.Context, n int) ([]string, error) {
-	var lc net.ListenConfig
+// freeAddrs returns loopback addresses that are free until the benchmarks end.
+func freeAddrs(n int) ([]string, error) {
 	addrs := make([]string, n)
 	for i := range addrs {
-		ln, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
+		var err error
+		if addrs[i], err = loopback.Addr(); err != nil {
 			return nil, fmt.Errorf("a free port: %w", err)
 		}
-		defer func() { _ = ln.Close() }() // at the end, so that all differ; nothing was accepted
-		addrs[i] = ln.Addr().String()
 	}
 	return addrs, nil
 }

@@ -40,7 +40,7 @@ func startProxy(ctx context.Context, ps *processes, log, to string) (*supervisor
 	if err != nil {
 		return nil, "", fmt.Errorf("reverse proxy: %w", err)
 	}
-	addrs, err := freeAddrs(ctx, 1)
+	addrs, err := freeAddrs(1)
 	if err != nil {
 		return nil, "", err
 	}

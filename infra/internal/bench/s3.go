@@ -35,7 +35,7 @@ func startS3(ctx context.Context, ps *processes, dir string) (_ tenant.Bucket, f
 	if err := os.WriteFile(credentials, []byte("accessKey="+access+"\nsecretKey="+secret+"\n"), 0o600); err != nil {
 		return tenant.Bucket{}, false, fmt.Errorf("S3 server: %w", err)
 	}
-	addrs, err := freeAddrs(ctx, 1)
+	addrs, err := freeAddrs(1)
 	if err != nil {
 		return tenant.Bucket{}, false, err
 	}

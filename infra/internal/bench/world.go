@@ -86,7 +86,7 @@ func newWorld(ctx context.Context, b *bench, name string, more ...tenant.Bucket)
 	if err := w.writeFiles(); err != nil {
 		return nil, err
 	}
-	addrs, err := freeAddrs(ctx, 5)
+	addrs, err := freeAddrs(5)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func (w *world) startReplica(ctx context.Context, settings ...string) (*replica,
 	if err != nil {
 		return nil, err
 	}
-	addrs, err := freeAddrs(ctx, 4)
+	addrs, err := freeAddrs(4)
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +232,7 @@ func startRedis(ctx context.Context, ps *processes, dir string) (*supervisor.Pro
 	if err != nil {
 		return nil, nil, fmt.Errorf("run 'make test-tools': %w", err)
 	}
-	addrs, err := freeAddrs(ctx, 1)
+	addrs, err := freeAddrs(1)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/tidegate/tidegate/shared/loopback"
 )
 
 // The programs that listen, each at the base port plus its place here.
@@ -146,15 +148,8 @@ func portName(i int) string {
 	return "a function that serves a transfer profile"
 }
 
-// FreeBasePort finds a base port whose whole range is free now.
-func FreeBasePort() (int, error) {
-	for base := 20000 + 64*(os.Getpid()%600); base < 65000; base += 64 {
-		if (Layout{BasePort: base}).checkPorts() == nil {
-			return base, nil
-		}
-	}
-	return 0, errors.New("no range of free ports was found")
-}
+// FreeBasePort finds a base port whose whole range is free and stays this process's until it ends.
+func FreeBasePort() (int, error) { return loopback.Ports(ports) }
 
 // ensureSecret returns the secret in a file, which is made if it is not there.
 func ensureSecret(file string) (string, error) {

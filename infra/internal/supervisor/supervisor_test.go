@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/tidegate/tidegate/shared/loopback"
 )
 
 // TestMain lets the test binary be the child program: MODE says which.
@@ -47,7 +48,7 @@ func TestAKilledProgramIsStartedAgain(t *testing.T) {
 	if err := p.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for p.Starts() < 2 {
 		if time.Now().After(deadline) {
 			t.Fatal("not started again")
@@ -152,7 +153,7 @@ func run(t *testing.T, mode string) *Process {
 
 func waitListening(t *testing.T, p *Process) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		res, err := http.Get(p.Health)
 		if err == nil {
@@ -168,10 +169,9 @@ func waitListening(t *testing.T, p *Process) {
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := loopback.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return addr
 }

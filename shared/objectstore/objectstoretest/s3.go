@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/tidegate/tidegate/shared/loopback"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
@@ -45,7 +46,10 @@ func StartS3(tb testing.TB) *S3 {
 			tb.Fatal(err)
 		}
 	}
-	address := freeAddress(tb)
+	address, err := loopback.Addr()
+	if err != nil {
+		tb.Fatal(err)
+	}
 	// Attributes in a folder beside the data: the file system of a temporary folder may have none.
 	cmd := exec.Command(binary, "--port", address, "--access", accessKey, "--secret", secretKey, "--quiet", //nolint:gosec,noctx // a tool of the workspace, ended below
 		"posix", "--sidecar", filepath.Join(dir, "sidecar"), filepath.Join(dir, "data"))
@@ -115,17 +119,6 @@ func findBinary(tb testing.TB) string {
 func isFile(name string) bool {
 	info, err := os.Stat(name)
 	return err == nil && info.Mode().IsRegular()
-}
-
-func freeAddress(tb testing.TB) string {
-	tb.Helper()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
 }
 
 func waitForTCP(tb testing.TB, address string) {
