@@ -76,7 +76,7 @@ func (w *world) replay(s step, m matcher) {
 		want = addContext(want)
 	}
 	var problem string
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		status, text := w.send(token, method, path, body)
 		problem = ""
 		switch {

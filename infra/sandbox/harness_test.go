@@ -307,7 +307,7 @@ func (w *world) reach(pc, kind, id, state string) {
 
 func (w *world) eventually(ok func() bool, describe func() string) {
 	w.t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			w.t.Fatal(describe())
 		}

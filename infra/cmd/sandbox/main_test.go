@@ -35,7 +35,7 @@ func start(t *testing.T, file, base string) *exec.Cmd {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if res, err := http.Get(base + "/healthz"); err == nil {
 			_ = res.Body.Close()
 			return cmd
@@ -142,7 +142,7 @@ func TestAKilledSandboxGoesOnWhereItWas(t *testing.T) {
 		return all, final
 	}
 	for _, pc := range []string{"consumer", "provider"} {
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 			all, final := count(pc, "contractnegotiations")
 			if all == rounds*each && final == all {
 				break

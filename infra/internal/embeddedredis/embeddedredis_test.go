@@ -47,7 +47,7 @@ func TestKeysExpireWithoutAnybodyMovingTheClock(t *testing.T) {
 	s, c := start(t, filepath.Join(t.TempDir(), "redis.snapshot"))
 	defer func() { _ = s.Stop(t.Context()) }()
 	c.Set(t.Context(), "k", "v", 300*time.Millisecond)
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for c.Exists(t.Context(), "k").Val() == 1 {
 		if time.Now().After(deadline) {
 			t.Fatal("the key is still there")
