@@ -18,9 +18,9 @@ func TestMain(m *testing.M) {
 			if err != nil {
 				panic(err)
 			}
-			fmt.Println(port)
+			_, _ = fmt.Fprintln(os.Stdout, port)
 		}
-		fmt.Println("held")
+		_, _ = fmt.Fprintln(os.Stdout, "held")
 		_, _ = os.Stdin.Read(make([]byte, 1))
 		os.Exit(0)
 	}
@@ -53,7 +53,7 @@ func TestPortsAreFreeBelowTheKernelsAndGivenOnce(t *testing.T) {
 // Without the locks two processes with 1,500 ports each of 22,768 would have a hundred in common.
 func TestNoPortIsOfTwoProcesses(t *testing.T) {
 	const each = 1500
-	cmd := exec.Command(os.Args[0]) //nolint:gosec // this very program
+	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "LOOPBACK_TEST_TAKE="+strconv.Itoa(each))
 	in, err := cmd.StdinPipe()
 	if err != nil {
