@@ -7,7 +7,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
@@ -122,9 +121,8 @@ func (j *job) begin(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	j.record.Name = j.dataset.name
-	if way := transferType(j.sub); !distributes(j.dataset.Dataset, way) {
-		verb := map[string]string{dps.ProfileHTTPPull: "pulled", dps.ProfileHTTPPush: "pushed"}[way]
-		return false, j.fail(ctx, "the dataset has no distribution that can be "+verb+" over HTTP")
+	if way := j.sub.TransferType(); !distributes(j.dataset.Dataset, way) {
+		return false, j.fail(ctx, "the dataset has no distribution of the transfer profile "+way)
 	}
 	version := versionOf(j.dataset.Dataset)
 	if j.record.Version != version {

@@ -6,9 +6,7 @@ import (
 	"strings"
 
 	"github.com/tidegate/tidegate/functions/rules"
-	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/management"
-	"github.com/tidegate/tidegate/shared/tenant"
 )
 
 // The properties of a dataset that we look at. Tidegate publishes all of them; of another provider's dataset some may be missing.
@@ -71,14 +69,6 @@ func nameOf(d *management.Dataset) string {
 
 func assetOf(d *management.Dataset) rules.Asset {
 	return rules.Asset{ID: d.ID, Name: nameOf(d), ContentType: property(d, propertyContentType), Size: sizeOf(d), Properties: d.Properties}
-}
-
-// transferType is the profile by which a subscription has its data moved.
-func transferType(s tenant.Subscription) string {
-	if s.Direction == tenant.DirectionPush {
-		return dps.ProfileHTTPPush
-	}
-	return dps.ProfileHTTPPull
 }
 
 // distributes tells whether a dataset is offered with a transfer type.

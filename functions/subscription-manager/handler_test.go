@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/functions/internal/gatewaytest"
+	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/problem"
@@ -434,7 +435,7 @@ func TestOnlyWhatIsWantedOnAcceptableTermsIsNegotiated(t *testing.T) {
 		{"an offer without constraints", "", dataset("d1", "berlin.csv", "x"), gatewayapi.SupplyNegotiating, ""},
 		{"only offers with constraints", "", constrained, gatewayapi.SupplyFailed, "none of the 1 offers of bonn.csv is acceptable"},
 		{"one of two offers", "", two, gatewayapi.SupplyNegotiating, ""},
-		{"nothing that can be pulled", "", push, gatewayapi.SupplyFailed, "no distribution that can be pulled"},
+		{"nothing that can be pulled", "", push, gatewayapi.SupplyFailed, "no distribution of the transfer profile " + dps.ProfileHTTPPull},
 		{"not what the filter takes", "dataset.name.endsWith('.json')", dataset("d5", "berlin.csv", "x"), "", ""},
 		{"a filter that can't be evaluated", "dataset.properties.country == 'DE'", dataset("d6", "berlin.csv", "x"), "", ""},
 	} {

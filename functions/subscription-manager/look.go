@@ -122,7 +122,7 @@ func (h *handler) lookAtCatalog(ctx context.Context, m *moves, cp controlPlane, 
 		m.fault(err)
 		return
 	}
-	sink, ok := m.tenant.Sink(s.Sink)
+	sink, ok := sinkOf(m.tenant, s)
 	if !ok {
 		m.fault(problem.New(problem.Unprocessable, "the tenant's document has no sink %s", s.Sink))
 		return

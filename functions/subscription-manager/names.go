@@ -29,7 +29,7 @@ func newNames() *names { return &names{files: map[string]string{}, folders: map[
 func (n *names) claim(t *tenant.Tenant, all []gatewayapi.Supply) {
 	sinks := map[string]tenant.Sink{}
 	for _, s := range t.Subscribe {
-		if sink, ok := t.Sink(s.Sink); ok {
+		if sink, ok := sinkOf(t, s); ok {
 			sinks[s.Name] = sink
 		}
 	}
@@ -38,6 +38,17 @@ func (n *names) claim(t *tenant.Tenant, all []gatewayapi.Supply) {
 			n.take(sink, r.Name, r.ID)
 		}
 	}
+}
+
+// elsewhere is no bucket's name: there lies, as far as names go, what functions deliver.
+const elsewhere = "-"
+
+// sinkOf is where a subscription's datasets are delivered.
+func sinkOf(t *tenant.Tenant, s tenant.Subscription) (tenant.Sink, bool) {
+	if !s.OverHTTP() {
+		return tenant.Sink{Bucket: elsewhere}, true
+	}
+	return t.Sink(s.Sink)
 }
 
 func (n *names) take(sink tenant.Sink, name, owner string) {

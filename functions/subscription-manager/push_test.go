@@ -39,7 +39,7 @@ func TestASubscriptionSaysWhichWayTheDataComes(t *testing.T) {
 		b.tenant.Subscribe[0].Direction = tenant.DirectionPush
 		b.offer(dataset("d1", "berlin.csv", "x"))
 		b.tick(0)
-		if r := b.supply("d1"); r.State != gatewayapi.SupplyFailed || !strings.Contains(r.LastError, "pushed") {
+		if r := b.supply("d1"); r.State != gatewayapi.SupplyFailed || !strings.Contains(r.LastError, dps.ProfileHTTPPush) {
 			t.Errorf("%+v", r)
 		}
 	})

@@ -17,26 +17,11 @@ import (
 // agreed plans the delivery, claims the record for the transfer, and starts it. The transfer's id follows from the record,
 // so all of it can be done again.
 func (j *job) agreed(ctx context.Context) (bool, error) {
-	sink, ok := j.tenant.Sink(j.sub.Sink)
-	if !ok {
-		return false, j.fail(ctx, "the tenant's document has no sink "+j.sub.Sink)
-	}
-	pc := j.tenant.ParticipantContextID
-	id := transferID(pc, j.record)
-	plan := gatewayapi.Delivery{
-		ID: id, DatasetID: j.record.DatasetID, Sink: sink.Name, Key: sink.Prefix + j.record.Name,
-		Size: j.record.Size, UpdatedAt: j.now().UTC(),
-	}
-	if isDigest(j.record.Version) {
-		plan.SHA256 = j.record.Version
-	}
-	_, err := j.gateway.Put(ctx, pc, gatewayapi.KindDelivery, id, &plan, gatewayapi.IfAbsent())
-	switch {
-	case err == nil, problem.Is(err, problem.Stale): // Stale: planned before, and perhaps under way
-	case problem.KindOf(err).Temporary():
-		return false, err
-	default:
-		return false, j.fail(ctx, "the delivery can't be planned: "+err.Error())
+	id := transferID(j.tenant.ParticipantContextID, j.record)
+	if j.sub.OverHTTP() {
+		if planned, err := j.plan(ctx, id); err != nil || !planned {
+			return false, err
+		}
 	}
 	j.record.State, j.record.TransferProcessID = gatewayapi.SupplyTransferring, id
 	j.record.NextAttempt = j.now().UTC()
@@ -44,6 +29,29 @@ func (j *job) agreed(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	return false, j.start(ctx)
+}
+
+// plan says where the data is to be written, before there is a transfer that brings it. What can't be planned fails the record.
+func (j *job) plan(ctx context.Context, id string) (planned bool, err error) {
+	sink, ok := j.tenant.Sink(j.sub.Sink)
+	if !ok {
+		return false, j.fail(ctx, "the tenant's document has no sink "+j.sub.Sink)
+	}
+	plan := gatewayapi.Delivery{
+		ID: id, DatasetID: j.record.DatasetID, Sink: sink.Name, Key: sink.Prefix + j.record.Name,
+		Size: j.record.Size, UpdatedAt: j.now().UTC(),
+	}
+	if isDigest(j.record.Version) {
+		plan.SHA256 = j.record.Version
+	}
+	_, err = j.gateway.Put(ctx, j.tenant.ParticipantContextID, gatewayapi.KindDelivery, id, &plan, gatewayapi.IfAbsent())
+	switch {
+	case err == nil, problem.Is(err, problem.Stale): // Stale: planned before, and perhaps under way
+		return true, nil
+	case problem.KindOf(err).Temporary():
+		return false, err
+	}
+	return false, j.fail(ctx, "the delivery can't be planned: "+err.Error())
 }
 
 // start tells of the transfer and has the control plane start it; one that is there already is as good. After a failure it
@@ -55,7 +63,7 @@ func (j *job) start(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	_, err := j.cp.StartTransfer(ctx, id, j.sub.CounterParty, j.record.AgreementID, transferType(j.sub))
+	_, err := j.cp.StartTransfer(ctx, id, j.sub.CounterParty, j.record.AgreementID, j.sub.TransferType())
 	switch {
 	case err == nil:
 		return nil
@@ -69,6 +77,9 @@ func (j *job) start(ctx context.Context) error {
 // transferring looks at what became of the transfer. What was delivered is what the delivery record says: the bytes are
 // verified there, and the provider may have had a newer version by then.
 func (j *job) transferring(ctx context.Context) (bool, error) {
+	if !j.sub.OverHTTP() {
+		return j.served(ctx)
+	}
 	d, err := j.delivery(ctx)
 	if err != nil {
 		return false, err
@@ -76,14 +87,8 @@ func (j *job) transferring(ctx context.Context) (bool, error) {
 	if d.Done {
 		return j.delivered(ctx, d)
 	}
-	tp, err := j.cp.GetTransfer(ctx, j.record.TransferProcessID)
-	if problem.Is(err, problem.NotFound) {
-		if j.now().Before(j.record.NextAttempt) {
-			return false, nil
-		}
-		return false, j.start(ctx)
-	}
-	if err != nil {
+	tp, err := j.transfer(ctx)
+	if err != nil || tp == nil {
 		return false, err
 	}
 	switch tp.State {
@@ -97,6 +102,18 @@ func (j *job) transferring(ctx context.Context) (bool, error) {
 		return false, j.giveUpTransfer(ctx, tp)
 	}
 	return false, nil
+}
+
+// transfer reads the transfer. One that the control plane does not know is started, once that is due, and nil.
+func (j *job) transfer(ctx context.Context) (*management.Transfer, error) {
+	tp, err := j.cp.GetTransfer(ctx, j.record.TransferProcessID)
+	if !problem.Is(err, problem.NotFound) {
+		return tp, err
+	}
+	if j.now().Before(j.record.NextAttempt) {
+		return nil, nil
+	}
+	return nil, j.start(ctx)
 }
 
 // delivery reads the plan of the transfer, which the puller writes on; an empty one if there is none any more.
@@ -123,10 +140,14 @@ func (j *job) over(ctx context.Context, tp *management.Transfer) (bool, error) {
 	if tp.State == "COMPLETED" || tp.State == "COMPLETING" {
 		reason = "the transfer was completed without a delivery"
 	}
-	if tp.ErrorDetail != "" {
-		reason += ": " + tp.ErrorDetail
+	return false, j.fail(ctx, reason+detail(tp))
+}
+
+func detail(tp *management.Transfer) string {
+	if tp.ErrorDetail == "" {
+		return ""
 	}
-	return false, j.fail(ctx, reason)
+	return ": " + tp.ErrorDetail
 }
 
 // delivered notes what has arrived.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,38 +16,41 @@ import (
 	"github.com/tidegate/tidegate/functions/natstest"
 	"github.com/tidegate/tidegate/infra/internal/local"
 	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
 const streamProfile = "https://provider.example/profiles/nats-stream-pull"
 
-// TestATransferProfileIsOneFunctionAndOneLine: a dataset that is a stream of a NATS server goes from the catalog to a reader that has nothing
-// but the data address; a suspension cuts the reader off, a resumption lets it go on, and the end ends it.
-func TestATransferProfileIsOneFunctionAndOneLine(t *testing.T) {
+// streams is a deployment whose tenants have the profile of functions/nats-stream, with a stream ORDERS of the provider's.
+type streams struct {
+	*house
+	jetstream.JetStream
+
+	them      tenant.CounterParty // the provider, as the consumer's control plane calls it
+	published int
+}
+
+// startStreams starts it with the stream on offer. subscribe is put at the head of the consumer's subscriptions.
+func startStreams(t *testing.T, subscribe string) *streams {
+	t.Helper()
 	server := natstest.Start(t, "provider")
-	streams := server.JetStream("provider")
-	if _, err := streams.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders"}}); err != nil {
+	layout := newLayout(t)
+	s := &streams{JetStream: server.JetStream("provider"), them: tenant.CounterParty{
+		ID: "did:web:provider.example", Address: layout.SandboxURL() + "/protocol/provider/http-dsp-profile-2025-1",
+	}}
+	if _, err := s.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders"}}); err != nil {
 		t.Fatal(err)
 	}
-	published := 0
-	publish := func(n int) {
-		t.Helper()
-		for range n {
-			published++
-			if _, err := streams.Publish(t.Context(), "orders", fmt.Append(nil, published)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	publish(3)
-
-	layout := newLayout(t)
+	s.publish(t, 3)
 	if _, err := local.Prepare(layout, binDir(t)); err != nil { // makes the documents that are changed now
 		t.Fatal(err)
 	}
 	for _, pc := range []string{"provider", "consumer"} {
-		addLine(t, filepath.Join(layout.Tenants(), pc+".yaml"), "profiles: [{profile: "+streamProfile+", hook: nats-stream}]\n")
+		change(t, filepath.Join(layout.Tenants(), pc+".yaml"), func(doc string) string {
+			return strings.Replace(doc, "\nsubscribe:\n", "\nsubscribe:\n"+strings.ReplaceAll(subscribe, "{{provider}}", s.them.Address), 1) + "\nprofiles: [{profile: " + streamProfile + ", hook: nats-stream}]\n"
+		})
 	}
 	settings := fmt.Sprintf("NATS_URL=%s\nNATS_ACCOUNTS_DIR=%s\n", server.URL, server.AccountsDir)
 	if err := os.MkdirAll(filepath.Join(layout.Dir, "functions"), 0o750); err != nil {
@@ -55,13 +59,39 @@ func TestATransferProfileIsOneFunctionAndOneLine(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(layout.Dir, "functions", "nats-stream.env"), []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h := start(t, layout)
-	provider, consumer := h.controlPlane(t, "provider"), h.controlPlane(t, "consumer")
+	s.house = start(t, layout)
+	offerStream(t, s.controlPlane(t, "provider"))
+	return s
+}
 
-	offerStream(t, provider)
-	us := tenant.CounterParty{ID: "did:web:provider.example", Address: layout.SandboxURL() + "/protocol/provider/http-dsp-profile-2025-1"}
-	agreement := agree(t, consumer, us)
-	id, err := consumer.StartTransfer(t.Context(), "consumer-stream", us, agreement, streamProfile)
+// publish adds n messages, numbered on.
+func (s *streams) publish(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		s.published++
+		if _, err := s.Publish(t.Context(), "orders", fmt.Append(nil, s.published)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// nothingParked fails the test for what is parked.
+func (s *streams) nothingParked(t *testing.T) {
+	t.Helper()
+	for _, pc := range []string{"provider", "consumer"} {
+		for p, err := range s.Gateway.Parked(t.Context(), pc) {
+			t.Errorf("parked: %+v %v", p, err)
+		}
+	}
+}
+
+// TestATransferProfileIsOneFunctionAndOneLine: a dataset that is a stream of a NATS server goes from the catalog to a reader that has nothing
+// but the data address; a suspension cuts the reader off, a resumption lets it go on, and the end ends it.
+func TestATransferProfileIsOneFunctionAndOneLine(t *testing.T) {
+	h := startStreams(t, "")
+	consumer := h.controlPlane(t, "consumer")
+	agreement := agree(t, consumer, h.them)
+	id, err := consumer.StartTransfer(t.Context(), "consumer-stream", h.them, agreement, streamProfile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +107,7 @@ func TestATransferProfileIsOneFunctionAndOneLine(t *testing.T) {
 			return ""
 		}
 	}
-	eventually(t, 30*time.Second, state("STARTED"))
+	eventually(t, time.Minute, state("STARTED"))
 
 	address, err := h.Gateway.DataAddress(t.Context(), "consumer", id)
 	if err != nil {
@@ -87,7 +117,7 @@ func TestATransferProfileIsOneFunctionAndOneLine(t *testing.T) {
 		t.Errorf("read %v", got)
 	}
 	subscription := subscribe(t, open(t, address))
-	publish(1)
+	h.publish(t, 1)
 	if got := <-subscription.got; got != "4" {
 		t.Errorf("the subscription read %s", got)
 	}
@@ -101,7 +131,7 @@ func TestATransferProfileIsOneFunctionAndOneLine(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("the subscription is open after a suspension")
 	}
-	publish(2)
+	h.publish(t, 2)
 	eventually(t, 30*time.Second, state("SUSPENDED"))
 	if err := consumer.ResumeTransfer(t.Context(), id); err != nil {
 		t.Fatal(err)
@@ -134,7 +164,7 @@ func TestATransferProfileIsOneFunctionAndOneLine(t *testing.T) {
 		t.Errorf("the credentials still lead to %s", c.CachedInfo().Name)
 	}
 	eventually(t, 20*time.Second, func() string {
-		s, err := streams.Stream(t.Context(), "ORDERS")
+		s, err := h.Stream(t.Context(), "ORDERS")
 		if err != nil {
 			return err.Error()
 		}
@@ -143,23 +173,72 @@ func TestATransferProfileIsOneFunctionAndOneLine(t *testing.T) {
 		}
 		return ""
 	})
-	for p, err := range h.Gateway.Parked(t.Context(), "provider") {
-		t.Errorf("parked: %+v %v", p, err)
-	}
+	h.nothingParked(t)
 }
 
-func addLine(t *testing.T, file, line string) {
-	t.Helper()
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
+// TestASubscriptionNamesATransferProfile: a tenant that subscribes to a stream has the data in NATS without anybody's doing, and has it again,
+// under the same agreement, when the other side has ended the transfer.
+func TestASubscriptionNamesATransferProfile(t *testing.T) {
+	h := startStreams(t, `  - name: orders
+    counterParty: {id: "did:web:provider.example", address: "{{provider}}"}
+    profile: `+streamProfile+`
+    every: 500ms
+`)
+	var supply gatewayapi.Supply
+	running := func(not string) func() string {
+		return func() string {
+			_, err := h.Gateway.Get(t.Context(), "consumer", gatewayapi.KindSupply, gatewayapi.SupplyID("orders", "provider-orders"), &supply)
+			if err != nil {
+				return err.Error()
+			}
+			if supply.TransferProcessID == "" || supply.TransferProcessID == not {
+				return fmt.Sprintf("no (other) transfer: %+v", supply)
+			}
+			f, err := h.Gateway.Flow(t.Context(), "consumer", supply.TransferProcessID)
+			switch {
+			case err != nil:
+				return err.Error()
+			case f.State != dps.Started:
+				return "the flow is " + string(f.State)
+			}
+			return ""
+		}
 	}
-	if _, err := f.WriteString("\n" + line); err != nil {
-		t.Fatal(err)
+	read := func(n int) []string {
+		t.Helper()
+		a, err := h.Gateway.DataAddress(t.Context(), "consumer", supply.TransferProcessID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return receive(t, open(t, a), n)
 	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
+	eventually(t, time.Minute, running(""))
+	if got := read(3); !slices.Equal(got, []string{"1", "2", "3"}) {
+		t.Errorf("read %v", got)
 	}
+	h.publish(t, 1)
+	if got := read(1); !slices.Equal(got, []string{"4"}) {
+		t.Errorf("then %v", got)
+	}
+
+	first := supply
+	provider := h.controlPlane(t, "provider")
+	for tp, err := range provider.QueryTransfers(t.Context(), management.Query{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tp.TransferType != streamProfile { // the other subscription's, which takes all there is and gets no file
+			continue
+		}
+		if err := provider.TerminateTransfer(t.Context(), tp.ID, "maintenance"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, 2*time.Minute, running(first.TransferProcessID))
+	if got := read(4); !slices.Equal(got, []string{"1", "2", "3", "4"}) || supply.AgreementID != first.AgreementID {
+		t.Errorf("from the transfer after that %v, under %s after %s", got, supply.AgreementID, first.AgreementID)
+	}
+	h.nothingParked(t)
 }
 
 // offerStream puts the stream on offer, as a developer of the use case does it: an asset that names the profile and the stream.
@@ -287,4 +366,16 @@ func subscribe(t *testing.T, c jetstream.Consumer) subscription {
 		}
 	}()
 	return s
+}
+
+// change changes a file that is there.
+func change(t *testing.T, file string, to func(string) string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, []byte(to(string(b))), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }

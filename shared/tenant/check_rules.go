@@ -1,6 +1,10 @@
 package tenant
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/tidegate/tidegate/shared/dps"
+)
 
 func (c checker) approve(a Approve) {
 	c.oneOf("approve.mode", a.Mode, ModeVeto, ModeWatch)
@@ -29,11 +33,27 @@ func (c checker) subscriptions(t *Tenant) {
 		c.url(at+"counterParty.address", s.CounterParty.Address)
 		c.length(at+"filter", s.Filter, maxRule)
 		c.length(at+"accept", s.Accept, maxRule)
-		_, found := t.Sink(s.Sink)
-		c.ref(at+"sink", s.Sink, "sinks", found)
-		c.oneOf(at+"direction", s.Direction, DirectionPull, DirectionPush)
+		c.way(at, t, s)
 		if s.Every < 0 {
 			c.add(at+"every", "%s is negative", s.Every)
 		}
 	}
+}
+
+// way checks how the data comes and where it goes: over HTTP to a sink, or by a profile to the function that serves it.
+func (c checker) way(at string, t *Tenant, s Subscription) {
+	c.oneOf(at+"direction", s.Direction, DirectionPull, DirectionPush)
+	if s.Profile != "" {
+		c.absent(at+"direction", s.Direction, "beside a profile, whose name tells it")
+		c.word(at+"profile", s.Profile)
+		if !dps.IsHTTP(s.Profile) {
+			c.absent(at+"sink", s.Sink, "with a profile that a function serves, which knows by itself where the data goes")
+			if t.Hook(s.Profile) == "" && !c.at["profiles"] {
+				c.add(at+"profile", "%s is not the profile of an entry of profiles, so no function serves it", quote(s.Profile))
+			}
+			return
+		}
+	}
+	_, found := t.Sink(s.Sink)
+	c.ref(at+"sink", s.Sink, "sinks", found)
 }

@@ -132,11 +132,18 @@ func TestTheCompleteDocumentIsReadWhole(t *testing.T) {
 			{Name: "known-partners", When: `counterparty.id in ["did:web:consumer.example"]`, Then: "approve"},
 			{Name: "no-secrets", When: `asset.name.startsWith("secret")`, Then: "reject", Reason: "this dataset is not for other companies"},
 		}},
-		Subscribe: []tenant.Subscription{{
-			Name:         "prices",
-			CounterParty: tenant.CounterParty{ID: "did:web:supplier.example", Address: "https://supplier.example/dsp/supplier/http-dsp-profile-2025-1"},
-			Filter:       `dataset.name.startsWith("prices/")`, Accept: "true", Sink: "incoming", Direction: "push", Every: tenant.Duration(5 * 60e9),
-		}},
+		Subscribe: []tenant.Subscription{
+			{
+				Name:         "prices",
+				CounterParty: tenant.CounterParty{ID: "did:web:supplier.example", Address: "https://supplier.example/dsp/supplier/http-dsp-profile-2025-1"},
+				Filter:       `dataset.name.startsWith("prices/")`, Accept: "true", Sink: "incoming", Direction: "push", Every: tenant.Duration(5 * 60e9),
+			},
+			{
+				Name:         "orders",
+				CounterParty: tenant.CounterParty{ID: "did:web:supplier.example", Address: "https://supplier.example/dsp/supplier/http-dsp-profile-2025-1"},
+				Profile:      "https://provider.example/profiles/nats-stream-pull",
+			},
+		},
 		Sinks:  []tenant.Sink{{Name: "incoming", Bucket: "inbox", Prefix: "prices/"}},
 		Limits: tenant.Limits{ConcurrentStreams: 32, RequestsPerSecond: 200, BytesPerSecond: 125000000},
 	}

@@ -1,6 +1,10 @@
 package tenant
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/tidegate/tidegate/shared/dps"
+)
 
 // Tenant is one tenant's document. Secrets stand in it only by reference: the name of a file.
 // A Tenant is shared by all who read the registry: don't change it.
@@ -149,12 +153,27 @@ type Rule struct {
 type Subscription struct {
 	Name         string       `yaml:"name"`
 	CounterParty CounterParty `yaml:"counterParty"`
-	Filter       string       `yaml:"filter,omitempty"` // CEL over dataset, of type bool; empty = all
-	Accept       string       `yaml:"accept,omitempty"` // CEL over offer and dataset, of type bool; empty = only offers without constraints
-	Sink         string       `yaml:"sink"`
-	Direction    string       `yaml:"direction,omitempty"` // pull (default): we fetch; push: the counterparty sends
+	Filter       string       `yaml:"filter,omitempty"`    // CEL over dataset, of type bool; empty = all
+	Accept       string       `yaml:"accept,omitempty"`    // CEL over offer and dataset, of type bool; empty = only offers without constraints
+	Sink         string       `yaml:"sink,omitempty"`      // needed by HTTP; a function that serves the profile knows by itself where the data goes
+	Direction    string       `yaml:"direction,omitempty"` // of HTTP, pull (default): we fetch; push: the counterparty sends
+	Profile      string       `yaml:"profile,omitempty"`   // transfer profile: an entry of profiles; empty = HTTP in the direction
 	Every        Duration     `yaml:"every,omitempty"`     // least time between two looks at the catalog
 }
+
+// TransferType is the transfer profile by which a subscription has its data moved, as catalogs spell it.
+func (s Subscription) TransferType() string {
+	switch {
+	case s.Profile != "":
+		return s.Profile
+	case s.Direction == DirectionPush:
+		return dps.ProfileHTTPPush
+	}
+	return dps.ProfileHTTPPull
+}
+
+// OverHTTP tells whether the data comes by HTTP and is delivered to the sink; if not, a function serves the profile and has it.
+func (s Subscription) OverHTTP() bool { return dps.IsHTTP(s.TransferType()) }
 
 // CounterParty is another participant.
 type CounterParty struct {

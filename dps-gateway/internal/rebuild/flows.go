@@ -50,21 +50,21 @@ func (r *Rebuilder) flows(ctx context.Context, t *tenant.Tenant, cp ControlPlane
 		if tp.State == "COMPLETED" || tp.State == "TERMINATED" {
 			continue
 		}
-		restored := false
+		var outcome flowstore.Outcome // "" = there is no flow
 		if state := stateOf(tp); state != "" {
 			var err error
-			if restored, err = r.restore(ctx, t, tp, state, agreements, rep); err != nil {
+			if outcome, err = r.restore(ctx, t, tp, state, agreements, rep); err != nil {
 				return err
 			}
 		}
 		if tp.Type != string(dps.Consumer) || strings.HasPrefix(tp.State, "TERMINATING") || strings.HasPrefix(tp.State, "COMPLETING") {
 			continue
 		}
-		planned, err := r.planned(ctx, t, tp)
+		whole, err := r.whole(ctx, t, tp, outcome)
 		if err != nil {
 			return err
 		}
-		if restored || !planned {
+		if !whole {
 			lost = append(lost, tp)
 		}
 	}
@@ -103,9 +103,15 @@ func (r *Rebuilder) terminate(ctx context.Context, cp ControlPlane, lost []*mana
 	}
 }
 
-// planned tells whether it is known where the data of a transfer goes. A transfer that is whole has that, so that it is left alone
-// if a rebuild runs once too often.
-func (r *Rebuilder) planned(ctx context.Context, t *tenant.Tenant, tp *management.Transfer) (bool, error) {
+// whole tells whether a consumer's transfer can go on: its flow was there, and it is known where the data goes. One that is whole is left
+// alone if a rebuild runs once too often.
+func (r *Rebuilder) whole(ctx context.Context, t *tenant.Tenant, tp *management.Transfer, outcome flowstore.Outcome) (bool, error) {
+	if outcome == flowstore.Applied {
+		return false, nil
+	}
+	if tp.TransferType != "" && !dps.IsHTTP(tp.TransferType) { // its function knows where to, unless the flow is one that a rebuild has made
+		return outcome != flowstore.Replayed, nil
+	}
 	_, err := r.Records.Get(ctx, t.ParticipantContextID, gatewayapi.KindDelivery, tp.ID)
 	if problem.Is(err, problem.NotFound) {
 		return false, nil
@@ -113,12 +119,13 @@ func (r *Rebuilder) planned(ctx context.Context, t *tenant.Tenant, tp *managemen
 	return err == nil, err
 }
 
-// restore writes a flow and tells whether it was missing.
-func (r *Rebuilder) restore(ctx context.Context, t *tenant.Tenant, tp *management.Transfer, state dps.State, agreements map[string]agreementView, rep *report) (bool, error) {
+// restore writes a flow that is missing: Applied. Replayed is one that a rebuild has made before and nothing has moved since, any other
+// outcome one that was there; "" if it can't be written.
+func (r *Rebuilder) restore(ctx context.Context, t *tenant.Tenant, tp *management.Transfer, state dps.State, agreements map[string]agreementView, rep *report) (flowstore.Outcome, error) {
 	a, ok := agreements[tp.ContractID]
 	if !ok {
 		rep.lose("transfer %s (%s): %v", tp.ID, tp.State, errNoAgreement)
-		return false, nil
+		return "", nil
 	}
 	f := &flowstore.Flow{}
 	f.ParticipantContextID, f.DataFlowID, f.State, f.Role, f.Direction = t.ParticipantContextID, tp.ID, state, dps.Role(tp.Type), dps.Pull
@@ -135,15 +142,15 @@ func (r *Rebuilder) restore(ctx context.Context, t *tenant.Tenant, tp *managemen
 		ParticipantContextID: t.ParticipantContextID, DataFlowID: tp.ID, Signal: signal, Fingerprint: string(signal), New: f, To: state, Now: now(),
 	})
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	if res.Outcome != flowstore.Applied {
 		rep.add("data flows that were there")
-		return false, nil
+		return res.Outcome, nil
 	}
 	rep.add(fmt.Sprintf("data flows of the %s brought back, %s", strings.ToLower(tp.Type), state))
 	if f.Role == dps.Provider && f.Direction == dps.Pull && tp.State == "STARTED" {
 		rep.lose("provider's transfer %s: its access token is gone. It gets another when the transfer is suspended and resumed, or when its consumer starts another", tp.ID)
 	}
-	return true, nil
+	return res.Outcome, nil
 }

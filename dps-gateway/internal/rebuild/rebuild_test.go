@@ -207,6 +207,33 @@ func TestWhatIsWholeIsLeftAlone(t *testing.T) {
 	}
 }
 
+// TestATransferOfAFunctionsProfileHasNoPlan: it is whole by its flow, and lost if a rebuild has made that, now or in an earlier run.
+func TestATransferOfAFunctionsProfileHasNoPlan(t *testing.T) {
+	s := newStand(t)
+	p := s.planes["anna"]
+	p.agreements = []*management.Agreement{{ID: "agr", AssetID: "ds", ProviderID: "did:web:them", ConsumerID: "did:web:anna"}}
+	for _, id := range []string{"lost", "whole"} {
+		tp := transfer(id, "CONSUMER", "STARTED", "agr")
+		tp.TransferType = "https://them.example/stream-pull"
+		p.transfers = append(p.transfers, tp)
+	}
+	f := &flowstore.Flow{}
+	f.ParticipantContextID, f.DataFlowID, f.State, f.Role, f.Direction, f.Profile = "anna", "whole", dps.Started, dps.Consumer, dps.Pull, "https://them.example/stream-pull"
+	if _, err := s.flows.Apply(t.Context(), &flowstore.Transition{
+		ParticipantContextID: "anna", DataFlowID: "whole", Signal: flowstore.NotifyOn, Fingerprint: "f", New: f, To: dps.Started, Now: time.Now(),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if sum := s.Run(t.Context()); sum.Lost != 1 {
+		t.Errorf("%+v\n%s", sum, s.out.String())
+	}
+	s.Options.Terminate = true
+	s.Run(t.Context())
+	if got := strings.Join(p.terminated, " "); got != "lost" {
+		t.Errorf("terminated %q", got)
+	}
+}
+
 func TestSuppliesComeBackWithTheirAgreementAndWithoutASecondDelivery(t *testing.T) {
 	s := newStand(t)
 	const digest = digestABC
