@@ -39,7 +39,7 @@ func (a answer) detail(tb testing.TB) string {
 func TestAColdStartIsOneRequestAndABoundedQueue(t *testing.T) {
 	const flows, each, room = 20, 10, 90
 	w := newWorld(t)
-	r := w.start(func(c *gateway.Config) { c.DataWaiting, c.DataWait = room, 20*time.Second })
+	r := w.start(func(c *gateway.Config) { c.DataWaiting, c.DataWait = room, time.Minute })
 	var grants []grant
 	for i := range flows {
 		grants = append(grants, r.startFlow("provider", r.publish("provider", fmt.Sprint("f", i), []byte("cold"))))
@@ -78,7 +78,7 @@ func TestAColdStartIsOneRequestAndABoundedQueue(t *testing.T) {
 		t.Errorf("the data server that is starting was asked %d times", n)
 	}
 	began := time.Now()
-	if a := r.get(other); a.code != 200 || time.Since(began) > time.Second {
+	if a := r.get(other); a.code != 200 || time.Since(began) > 10*time.Second {
 		t.Errorf("another tenant: %d after %v", a.code, time.Since(began))
 	}
 	start()
@@ -97,7 +97,7 @@ func TestAColdStartThatFailsIsToldToAllWhoWait(t *testing.T) {
 		g := r.startFlow("provider", r.publish("provider", fmt.Sprint("f", i), []byte("cold")))
 		all.Go(func() {
 			began := time.Now()
-			if a := r.get(g); a.code != 504 || time.Since(began) > 5*time.Second {
+			if a := r.get(g); a.code != 504 || time.Since(began) > 15*time.Second {
 				t.Errorf("%d after %v: %s", a.code, time.Since(began), a.body)
 			}
 		})
@@ -214,7 +214,7 @@ func TestAnObjectStoreThatFailsIsNamedAndSpared(t *testing.T) {
 			away.path += "/away"
 			for range 5 {
 				began := time.Now()
-				if a := r.get(away); !slices.Contains(c.codes, a.code) || !strings.HasPrefix(a.detail(t), "the provider's object store ") || time.Since(began) > 5*time.Second {
+				if a := r.get(away); !slices.Contains(c.codes, a.code) || !strings.HasPrefix(a.detail(t), "the provider's object store ") || time.Since(began) > 15*time.Second {
 					t.Fatalf("%d after %v: %s", a.code, time.Since(began), a.body)
 				}
 			}

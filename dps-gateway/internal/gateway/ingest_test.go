@@ -17,6 +17,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
 	"github.com/tidegate/tidegate/dps-gateway/internal/ingest"
 	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
 	"github.com/tidegate/tidegate/eventing/catalogue"
@@ -397,7 +398,7 @@ func TestASuspensionCutsAPush(t *testing.T) {
 				if strings.HasPrefix(err.Error(), "answered 2") {
 					t.Errorf("a success: %v", err)
 				}
-			case <-time.After(3 * time.Second):
+			case <-time.After(flowstore.RecheckEvery * 4 / 5):
 				t.Fatal("the push goes on")
 			}
 			_ = pw.Close()

@@ -48,7 +48,7 @@ func TestAHolderThatDiesIsReplaced(t *testing.T) {
 			heir := &sink{}
 			s.run(t, s.config(heir))
 			eventually(t, "the heir delivers the rest", func() bool { return len(heir.names()) == 3 && s.left(t) == 0 })
-			if took := time.Since(killed); took > 6*time.Second {
+			if took := time.Since(killed); took > 15*time.Second {
 				t.Errorf("taken over after %v", took)
 			}
 			if d := cmp.Diff([]string{"a/flow/2", "a/flow/3", "a/flow/4"}, heir.names()); d != "" {
@@ -101,7 +101,7 @@ func TestWhatAnotherReplicaAppendsIsFoundByPolling(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "found", func() bool { return len(to.names()) == 2 })
-	if took := time.Since(begin); took > time.Second {
+	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("found after %v", took)
 	}
 }

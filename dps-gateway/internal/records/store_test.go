@@ -203,7 +203,7 @@ func TestADeliveryThatIsDoneEndsAfterTheRetention(t *testing.T) {
 		put("again", true)
 		put("again", false) // taken up again: it stays
 		put("open", false)
-		deadline := time.Now().Add(5 * time.Second)
+		deadline := time.Now().Add(time.Minute)
 		for {
 			put("any", false)
 			docs, _, err := s.List(ctx, "pc", gatewayapi.KindDelivery, "", 0)
