@@ -119,11 +119,11 @@ func (c *Claims) inTime(now time.Time, leeway time.Duration) error {
 	case c.Expiry.IsZero():
 		return refused("it has no claim exp")
 	case !now.Before(c.Expiry.Add(leeway)):
-		return refused("it has expired")
+		return refused("it has expired (claim exp)")
 	case c.IssuedAt.After(now.Add(leeway)):
-		return refused("it is issued in the future")
+		return refused("it is issued in the future (claim iat)")
 	case c.notBefore.After(now.Add(leeway)):
-		return refused("it is not valid yet")
+		return refused("it is not valid yet (claim nbf)")
 	}
 	return nil
 }

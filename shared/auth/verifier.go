@@ -21,11 +21,12 @@ var algorithms = []jose.SignatureAlgorithm{
 type VerifierConfig struct {
 	Issuer   string        // required, but for AnyIssuer
 	JWKSURL  string        // required, but for JWKS
-	Audience string        // "" = not checked
+	Audience string        // that a token must name; required, but for AnyAudience
 	Leeway   time.Duration // for clocks that differ; default 30s
 
-	AnyIssuer bool   // a token must name an issuer, whichever: the keys alone tell whose it is
-	JWKS      string // the keys themselves, in place of a URL
+	AnyIssuer   bool   // a token must name an issuer, whichever: the keys alone tell whose it is
+	AnyAudience bool   // a token may be meant for somebody else
+	JWKS        string // the keys themselves, in place of a URL
 }
 
 // Verifier checks signed JWTs by the keys of a JWKS, which it caches and reads anew when an unknown key id appears.
@@ -74,9 +75,9 @@ func (v *Verifier) VerifyToken(ctx context.Context, t *Token) (*Claims, error) {
 	case err != nil:
 		return nil, err
 	case c.Issuer == "" || (!v.cfg.AnyIssuer && c.Issuer != v.cfg.Issuer):
-		return nil, refused("its issuer is another one")
-	case v.cfg.Audience != "" && !c.HasAudience(v.cfg.Audience):
-		return nil, refused("it is meant for another audience")
+		return nil, refused("its claim iss names another issuer")
+	case !v.cfg.AnyAudience && (v.cfg.Audience == "" || !c.HasAudience(v.cfg.Audience)):
+		return nil, refused("its claim aud does not name its receiver")
 	}
 	return c, nil
 }

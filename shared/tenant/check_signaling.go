@@ -62,16 +62,19 @@ func (c checker) signalingAuthorization(a SignalingAuthorization) {
 	case SignalingOAuth2:
 		required(either, credentials)
 		absent(exchange)
+		if a.AnyAudience {
+			c.absent(at+"audience", a.Audience, "with anyAudience")
+		}
 	case SignalingExchange:
 		required(either, []member{
 			{"subject", a.Subject}, {"scopes", some(a.Scopes)}, {"subjectTokenFile", a.SubjectTokenFile}, {"callback.audience", a.Callback.Audience},
 		})
 		absent(credentials)
+		c.unset(at+"anyAudience", a.AnyAudience, a.Type)
 	case SignalingNetwork:
 		absent(either, credentials, checks, exchange)
-		if a.Reusable {
-			c.add(at+"reusable", "has no meaning with type network, leave it out")
-		}
+		c.unset(at+"anyAudience", a.AnyAudience, a.Type)
+		c.unset(at+"reusable", a.Reusable, a.Type)
 	}
 	c.url(at+"tokenEndpoint", a.TokenEndpoint)
 	c.url(at+"jwksUrl", a.JWKSURL)
@@ -92,6 +95,13 @@ func (c checker) signalingAuthorization(a SignalingAuthorization) {
 	c.words(at+"callback.scopes", a.Callback.Scopes)
 	c.secretFile(at+"clientSecretFile", a.ClientSecretFile)
 	c.secretFile(at+"subjectTokenFile", a.SubjectTokenFile)
+}
+
+// unset refuses a switch that has no meaning with a type of authorization.
+func (c checker) unset(path string, on bool, authorizationType string) {
+	if on {
+		c.add(path, "has no meaning with type %s, leave it out", authorizationType)
+	}
 }
 
 // some stands for a list where only matters whether there is anything in it.

@@ -114,11 +114,13 @@ func setSignalingDefaults(s *Signaling) {
 		return
 	}
 	fill(&a.SubjectClaim, ClaimSub)
+	if !a.AnyAudience {
+		fill(&a.Audience, s.DataplaneID)
+	}
 	if a.Type != SignalingExchange {
 		fill(&a.Subject, a.ClientID)
 		return
 	}
-	fill(&a.Audience, s.DataplaneID)
 	fill(&a.Resource, a.Subject)
 	fill(&a.Callback.Resource, s.DataplaneID)
 	if len(a.RequestScopes) == 0 {

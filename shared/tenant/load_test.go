@@ -187,10 +187,10 @@ func TestDefaultsFillWhatIsLeftOut(t *testing.T) {
 	}
 	got := []any{
 		tn.ControlPlane.Dialect, tn.ControlPlane.Profile, tn.ControlPlane.Signaling.DataplaneID,
-		tn.ControlPlane.Signaling.Authorization.Subject, tn.Approve.Mode, tn.Approve.Default, tn.Auth.Scopes, tn.ControlPlane.ManagementURL,
+		tn.ControlPlane.Signaling.Authorization.Subject, tn.ControlPlane.Signaling.Authorization.Audience, tn.Approve.Mode, tn.Approve.Default, tn.Auth.Scopes, tn.ControlPlane.ManagementURL,
 	}
 	want := []any{
-		tenant.EDCV, "http-dsp-profile-2025-1", "acme-tidegate", "cp", "veto", "review",
+		tenant.EDCV, "http-dsp-profile-2025-1", "acme-tidegate", "cp", "acme-tidegate", "veto", "review",
 		[]string{"management-api:read", "management-api:write"},
 		"https://cp.example/management",
 	}

@@ -28,7 +28,8 @@ type SignalingAuthorization struct {
 	// What a token of the control plane must be.
 	Issuer       string   `yaml:"issuer"`
 	JWKSURL      string   `yaml:"jwksUrl"`
-	Audience     string   `yaml:"audience,omitempty"`     // that tokens must name; oauth2_token_exchange: default dataplaneId; else not checked if ""
+	Audience     string   `yaml:"audience,omitempty"`     // that tokens must name; default dataplaneId
+	AnyAudience  bool     `yaml:"anyAudience,omitempty"`  // oauth2_client_credentials: tokens may name any audience, or none
 	Subject      string   `yaml:"subject,omitempty"`      // who the control plane is; oauth2_client_credentials: default clientId
 	SubjectClaim string   `yaml:"subjectClaim,omitempty"` // the claim that says it: sub (default) or client_id
 	Scopes       []string `yaml:"scopes,omitempty"`       // that tokens must have, all of them; oauth2_token_exchange: at least one

@@ -85,7 +85,7 @@ func (s *Registrations) write(ctx context.Context, pc, id string, doc []byte, on
 	case "done":
 		return nil
 	case "token reused":
-		return problem.New(problem.Unauthenticated, "the token was used before")
+		return problem.New(problem.Unauthenticated, "the token was used before (claim jti)")
 	case "full":
 		return problem.New(problem.Conflict, "%d control planes are registered with this participant context, and more are not taken", MaxRegistrations)
 	}

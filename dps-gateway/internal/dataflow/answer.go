@@ -51,7 +51,7 @@ func event(eventType string) flowstore.Effect {
 }
 
 // ErrTokenReused says that a signaling token came with another request before. The caller must answer it like any bad token.
-var ErrTokenReused = problem.New(problem.Unauthenticated, "the token was used before")
+var ErrTokenReused = problem.New(problem.Unauthenticated, "the token was used before (claim jti)")
 
 // refusal makes the error of a transition that was refused.
 func refusal(r flowstore.Result, signal flowstore.Signal, id string) error {

@@ -259,7 +259,7 @@ func replay(t *testing.T, rdb redis.UniversalClient, dialect string, conversatio
 		t.Fatal(err)
 	}
 	n := names{"<dataset>": d.ID}
-	keys := r.jwks(t)
+	keys := r.jwks(t, cp.URL+"/signaling")
 	for _, e := range conversation {
 		at := fmt.Sprintf("line %d, %s %s %s", e.line, e.who, e.method, e.path)
 		if e.who == "GATEWAY" {
@@ -351,8 +351,10 @@ func (r *running) exchange(t *testing.T, n names, e exchange) (int, string) {
 	return a.code, string(a.body)
 }
 
-// jwks verifies tokens of the gateway by the keys that it publishes.
-func (r *running) jwks(t *testing.T) *auth.Verifier {
+// jwks verifies tokens that the gateway sends to a control plane, by the keys that it publishes.
+func (r *running) jwks(t *testing.T, signalingURL string) *auth.Verifier {
 	t.Helper()
-	return auth.NewVerifier(auth.VerifierConfig{Issuer: "https://public.test", JWKSURL: "http://" + r.public + "/.well-known/jwks.json"}, r.hc)
+	return auth.NewVerifier(auth.VerifierConfig{
+		Issuer: "https://public.test", JWKSURL: "http://" + r.public + "/.well-known/jwks.json", Audience: signalingURL,
+	}, r.hc)
 }

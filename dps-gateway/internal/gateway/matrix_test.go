@@ -64,8 +64,8 @@ func (i *issuer) token(tb testing.TB, pc string, change func(map[string]any)) st
 func (w *world) authorized(pc, profile string, i *issuer, more string) {
 	w.tb.Helper()
 	text := fmt.Sprintf(tenantDocument, pc, w.outside.URL, w.path("secrets/client"), w.path("buckets/provider"), more)
-	authorization := fmt.Sprintf("type: %s\n      tokenEndpoint: %s/token\n      issuer: %s\n      jwksUrl: %s\n      audience: %s-tidegate\n      subject: controlplane-of-%s\n",
-		profile, w.outside.URL, i.url, i.url, pc, pc)
+	authorization := fmt.Sprintf("type: %s\n      tokenEndpoint: %s/token\n      issuer: %s\n      jwksUrl: %s\n      subject: controlplane-of-%s\n",
+		profile, w.outside.URL, i.url, i.url, pc)
 	if profile == "oauth2_token_exchange" {
 		authorization += fmt.Sprintf("      scopes: [dps:signal]\n      subjectTokenFile: %s\n      callback: {audience: cp}\n", w.path("secrets/client"))
 	} else {
@@ -131,6 +131,7 @@ func TestTheMatrixOfSignaling(t *testing.T) {
 				"issued in the future":     {"provider", func() string { return idp.token(t, "provider", set("iat", time.Now().Add(time.Hour).Unix())) }},
 				"never issued":             {"provider", func() string { return idp.token(t, "provider", func(c map[string]any) { delete(c, "iat") }) }},
 				"another audience":         {"provider", func() string { return idp.token(t, "provider", set("aud", "other-tidegate")) }},
+				"no audience":              {"provider", func() string { return idp.token(t, "provider", func(c map[string]any) { delete(c, "aud") }) }},
 				"another issuer":           {"provider", func() string { return idp.token(t, "provider", set("iss", stranger.url)) }},
 				"a stranger's keys":        {"provider", func() string { return stranger.token(t, "provider", set("iss", idp.url)) }},
 				"another control plane":    {"provider", func() string { return idp.token(t, "other", set("aud", "provider-tidegate")) }},

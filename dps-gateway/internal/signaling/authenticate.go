@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"net/http"
@@ -40,13 +41,16 @@ type profile struct {
 func documented(t *tenant.Tenant) (p profile, ok bool) {
 	a := t.ControlPlane.Signaling.Authorization
 	p = profile{
-		keys:    auth.VerifierConfig{Issuer: a.Issuer, JWKSURL: a.JWKSURL, Audience: a.Audience},
+		keys:    auth.VerifierConfig{Issuer: a.Issuer, JWKSURL: a.JWKSURL, Audience: a.Audience, AnyAudience: a.AnyAudience},
 		subject: a.Subject, subjectClaim: a.SubjectClaim, scopes: a.Scopes, reusable: a.Reusable,
 	}
 	switch a.Type {
 	case tenant.SignalingOAuth2:
 		if p.subject == "" {
 			p.subject = a.ClientID
+		}
+		if p.keys.Audience == "" && !p.keys.AnyAudience {
+			p.keys.Audience = t.ControlPlane.Signaling.DataplaneID
 		}
 		return p, true
 	case tenant.SignalingExchange:
@@ -64,15 +68,15 @@ func (p *profile) check(c *auth.Claims) error {
 	}
 	switch {
 	case p.subject == "" || subtle.ConstantTimeCompare([]byte(who), []byte(p.subject)) != 1:
-		return refused("the token is of another control plane")
+		return refused(otherControlPlane+" (claim "+cmp.Or(p.subjectClaim, tenant.ClaimSub)+")")
 	case c.IssuedAt.IsZero():
-		return refused("the token does not say when it was issued")
+		return refused("the token does not say when it was issued (claim iat)")
 	case time.Until(c.Expiry) > longestToken:
-		return refused("the token lives for too long")
+		return refused("the token lives for too long (claim exp)")
 	}
 	for _, s := range p.scopes {
 		if !c.HasScope(s) {
-			return refused("the token lacks a scope")
+			return refused("the token lacks a scope (claim scope)")
 		}
 	}
 	if p.context == "" {
@@ -83,7 +87,7 @@ func (p *profile) check(c *auth.Claims) error {
 		named = c.Subject // issuers that make the participant context the subject give no claim of its own
 	}
 	if named != p.context {
-		return refused("the token is for another participant context")
+		return refused("the token is for another participant context (claim "+claimContext+")")
 	}
 	return nil
 }
@@ -96,6 +100,9 @@ func (p *profile) once(c *auth.Claims) *flowstore.Once {
 	return &flowstore.Once{TokenID: c.ID, TTL: time.Until(c.Expiry) + markMargin}
 }
 
+const otherControlPlane = "the token is of another control plane"
+
+// refused is the cause of a 401. It names the claim at fault, for the log: the caller is told none.
 func refused(why string) error { return problem.New(problem.Unauthenticated, "%s", why) }
 
 // registered is the profile of a control plane that has registered itself.
@@ -188,7 +195,7 @@ func (h *handler) authenticate(ctx context.Context, r *http.Request) (*caller, e
 	case err != nil:
 		return nil, err
 	}
-	err = refused("the token is of another control plane")
+	err = refused(otherControlPlane)
 	if documents {
 		var c *caller
 		if c, err = h.verify(ctx, t, token, &doc, false); err == nil {
@@ -213,7 +220,7 @@ func (h *handler) authenticate(ctx context.Context, r *http.Request) (*caller, e
 // verify checks a token by a profile.
 func (h *handler) verify(ctx context.Context, t *tenant.Tenant, token *auth.Token, p *profile, registered bool) (*caller, error) {
 	if !registered && token.ClaimedSubject() != p.subject && p.subjectClaim != tenant.ClaimClientID {
-		return nil, refused("the token is of another control plane") // before its keys are looked for
+		return nil, refused(otherControlPlane + " (claim sub)") // before its keys are looked for
 	}
 	claims, err := h.verifiers.of(verifierKey{t.ParticipantContextID, p.subject, registered}, p.keys).VerifyToken(ctx, token)
 	if err != nil {

@@ -3,8 +3,11 @@ package signaling_test
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/redistest"
 	"github.com/tidegate/tidegate/dps-gateway/internal/signaling"
@@ -59,6 +62,7 @@ func TestEveryBadCallerGetsTheSame(t *testing.T) {
 		},
 		"another issuer":                      with(func(c map[string]any) { c["iss"] = "https://else.example" }),
 		"another audience":                    with(func(c map[string]any) { c["aud"] = "else" }),
+		"no audience":                         with(func(c map[string]any) { delete(c, "aud") }),
 		"the control plane of another tenant": with(func(c map[string]any) { c["sub"] = "edc-of-other" }),
 		"no subject":                          with(func(c map[string]any) { delete(c, "sub") }),
 		"an expired token":                    with(func(c map[string]any) { c["exp"] = time.Now().Add(-time.Hour).Unix() }),
@@ -84,6 +88,91 @@ func TestEveryBadCallerGetsTheSame(t *testing.T) {
 	f, err := w.store.Get(t.Context(), "provider", "tp-1")
 	if err != nil || f.Revision != 1 {
 		t.Errorf("the flow was touched: %+v %v", f, err)
+	}
+}
+
+// TestTheLogSaysWhichClaimIsAtFault, and the caller is told nothing of it.
+func TestTheLogSaysWhichClaimIsAtFault(t *testing.T) {
+	rdb, _ := redistest.Mini(t)
+	w := newWorld(t, rdb)
+	var log lockedBuffer
+	w.deps.Log = zerolog.New(&log)
+	w.serve()
+	for claim, change := range map[string]func(map[string]any){
+		"claim iss": func(c map[string]any) { c["iss"] = "https://else.example" },
+		"claim aud": func(c map[string]any) { c["aud"] = "else" },
+		"claim sub": func(c map[string]any) { c["sub"] = "else" },
+		"claim exp": func(c map[string]any) { c["exp"] = time.Now().Add(-time.Hour).Unix() },
+		"claim iat": func(c map[string]any) { delete(c, "iat") },
+		"claim jti": func(c map[string]any) { c["jti"] = "used" },
+	} {
+		if claim == "claim jti" {
+			w.send(http.MethodGet, "/participants/provider/dataflows/other/status", w.idp.token(t, change), "")
+		}
+		log.take()
+		a := w.send(http.MethodGet, "/participants/provider/dataflows/tp-1/status", w.idp.token(t, change), "")
+		if line := log.take(); !strings.Contains(line, claim) || !strings.Contains(line, a.problem(t).ID) {
+			t.Errorf("%s: the log says %s", claim, line)
+		}
+		if a.code != http.StatusUnauthorized || strings.Contains(string(a.body), "claim") {
+			t.Errorf("%s: %d %s", claim, a.code, a.body)
+		}
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+// take returns what was written since it was called last.
+func (b *lockedBuffer) take() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer b.b.Reset()
+	return b.b.String()
+}
+
+// TestTheAudienceIsTheDataPlaneUnlessTheDocumentSaysOtherwise: without a word a token must name the data plane; another name, or that
+// any will do, must be said.
+func TestTheAudienceIsTheDataPlaneUnlessTheDocumentSaysOtherwise(t *testing.T) {
+	rdb, _ := redistest.Mini(t)
+	w := newWorld(t, rdb)
+	const plane = "provider-tidegate"
+	for name, c := range map[string]struct {
+		document func(*tenant.SignalingAuthorization)
+		taken    map[any]bool
+	}{
+		"nothing":    {func(*tenant.SignalingAuthorization) {}, map[any]bool{plane: true, "account": false, nil: false}},
+		"an id":      {func(a *tenant.SignalingAuthorization) { a.Audience = "account" }, map[any]bool{plane: false, "account": true, nil: false}},
+		"any of all": {func(a *tenant.SignalingAuthorization) { a.AnyAudience = true }, map[any]bool{plane: true, "account": true, nil: true}},
+	} {
+		tn := *w.tenants["provider"]
+		tn.ControlPlane.Signaling.DataplaneID = plane
+		tn.ControlPlane.Signaling.Authorization.Audience = ""
+		c.document(&tn.ControlPlane.Signaling.Authorization)
+		w.tenants["provider"] = &tn
+		w.serve()
+		for aud, taken := range c.taken {
+			token := w.idp.token(t, func(m map[string]any) {
+				if m["aud"] = aud; aud == nil {
+					delete(m, "aud")
+				}
+			})
+			want := http.StatusUnauthorized
+			if taken {
+				want = http.StatusNotFound // there is no such flow
+			}
+			if a := w.send(http.MethodGet, "/participants/provider/dataflows/tp-1/status", token, ""); a.code != want {
+				t.Errorf("the document says %s, the token %v: %d, want %d", name, aud, a.code, want)
+			}
+		}
 	}
 }
 

@@ -62,6 +62,7 @@ controlPlane:
       clientSecretFile: %[3]s
       issuer: %[2]s
       jwksUrl: %[2]s/keys
+      audience: tidegate
 auth:
   type: client_credentials
   tokenEndpoint: %[2]s/token
