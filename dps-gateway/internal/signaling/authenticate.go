@@ -68,7 +68,7 @@ func (p *profile) check(c *auth.Claims) error {
 	}
 	switch {
 	case p.subject == "" || subtle.ConstantTimeCompare([]byte(who), []byte(p.subject)) != 1:
-		return refused(otherControlPlane+" (claim "+cmp.Or(p.subjectClaim, tenant.ClaimSub)+")")
+		return refused(otherControlPlane + " (claim " + cmp.Or(p.subjectClaim, tenant.ClaimSub) + ")")
 	case c.IssuedAt.IsZero():
 		return refused("the token does not say when it was issued (claim iat)")
 	case time.Until(c.Expiry) > longestToken:
@@ -87,7 +87,7 @@ func (p *profile) check(c *auth.Claims) error {
 		named = c.Subject // issuers that make the participant context the subject give no claim of its own
 	}
 	if named != p.context {
-		return refused("the token is for another participant context (claim "+claimContext+")")
+		return refused("the token is for another participant context (claim " + claimContext + ")")
 	}
 	return nil
 }
