@@ -44,6 +44,16 @@ func (s *Redis) Owner(ctx context.Context, pc, id string) (string, error) {
 	return owner, nil
 }
 
+// Ended tells whether a flow has come to its end since it had a revision. One that is not kept any more has.
+func (s *Redis) Ended(ctx context.Context, pc, id string, after int64) (bool, error) {
+	v, err := s.rdb.HMGet(ctx, keys.Flow(pc, id), "state", "step").Result()
+	if err != nil {
+		return false, unavailable(err)
+	}
+	state := dps.State(text(v, 0))
+	return state == "" || (state.Terminal() && readStep(text(v, 1)).revision > after), nil
+}
+
 // GetOnce implements Store.
 func (s *Redis) GetOnce(ctx context.Context, pc, id string, once *Once) (*Flow, bool, error) {
 	if once == nil {

@@ -2,19 +2,24 @@ package gateway_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/controlplane"
 	"github.com/tidegate/tidegate/dps-gateway/internal/gateway"
+	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
 	"github.com/tidegate/tidegate/shared/auth"
 	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/gatewayapi"
 )
 
 const registrationSecret = "a-secret-of-those-who-register"
@@ -84,6 +89,99 @@ func TestControlPlanesRegisterAtTheGateway(t *testing.T) {
 		if code := ask(http.MethodPut, "", registrationSecret, registrationOf(fmt.Sprint("x", n), signer.JWKS())); code != want {
 			t.Errorf("registration %d: %d", n, code)
 		}
+	}
+}
+
+// TestAFlowOfAControlPlaneThatRegisteredItselfIsNoneOfTheDocuments: when it can't go on, the control plane that made it hears why, and ends
+// it by its signal; the Management API of the tenant's document is not asked to terminate what it does not know.
+func TestAFlowOfAControlPlaneThatRegisteredItselfIsNoneOfTheDocuments(t *testing.T) {
+	w := newWorld(t)
+	var mu sync.Mutex
+	var management, told []string
+	record := func(all *[]string) http.HandlerFunc {
+		return func(rw http.ResponseWriter, req *http.Request) {
+			body, _ := io.ReadAll(req.Body)
+			mu.Lock()
+			*all = append(*all, req.URL.Path+" "+string(body))
+			mu.Unlock()
+			rw.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(rw, `{"access_token":"t","token_type":"Bearer","expires_in":600}`)
+		}
+	}
+	seen := func(all *[]string, part string) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.ContainsFunc(*all, func(s string) bool { return strings.Contains(s, part) })
+	}
+	api := httptest.NewServer(record(&management))
+	t.Cleanup(api.Close)
+	cp := httptest.NewServer(record(&told))
+	t.Cleanup(cp.Close)
+	w.allowRegistration("provider")
+	w.write("tenants/provider.yaml", strings.Replace(w.read("tenants/provider.yaml"), w.outside.URL+"/management", api.URL, 1))
+	r := w.start(func(c *gateway.Config) { c.PrivateControlPlanes = true })
+	signer, err := auth.NewSigner(newKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(method, path, token string, body []byte) answer {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.signaling+"/participants/provider"+path, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		return r.do(req)
+	}
+	own := func() string {
+		t.Helper()
+		now := time.Now()
+		token, err := signer.Sign(map[string]any{
+			"iss": "x", "sub": "x", "aud": "provider-tidegate", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "jti": rand.Text(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	registration := strings.ReplaceAll(string(registrationOf("x", signer.JWKS())), "https://cp.example", cp.URL)
+	if a := send(http.MethodPut, "/controlplanes", registrationSecret, []byte(registration)); a.code != http.StatusOK {
+		t.Fatalf("%d %s", a.code, a.body)
+	}
+	d := r.publish("provider", "a", []byte("a"))
+	dec := gatewayapi.Decision{
+		ID: gatewayapi.AgreementRecordID("agr"), AgreementID: "agr", DatasetID: d.ID, CounterPartyID: "did:web:consumer.test",
+		Verdict: gatewayapi.Approved, Rule: "all", By: "rules", Mode: "veto", DecidedAt: time.Now(),
+	}
+	if _, err := r.api.Put(t.Context(), "provider", gatewayapi.KindDecision, dec.ID, dec, gatewayapi.Always()); err != nil {
+		t.Fatal(err)
+	}
+	m := flowMessage("m1", "of-x", dps.ProfileHTTPPull)
+	m["datasetId"] = d.ID
+	start, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := send(http.MethodPost, "/dataflows/start", own(), start); a.code != http.StatusOK {
+		t.Fatalf("start: %d %s", a.code, a.body)
+	}
+
+	if err := r.api.Errored(t.Context(), "provider", "of-x", "disk full"); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 30*time.Second, "it hears why", func() bool { return seen(&told, `/signaling/transfers/of-x/dataflow/errored {`) && seen(&told, "disk full") })
+	within(t, 30*time.Second, "all is told", func() bool { return w.rdb.XLen(t.Context(), keys.Outbox(keys.Shard("provider"))).Val() == 0 })
+	if f, err := r.api.Flow(t.Context(), "provider", "of-x"); err != nil || f.State != dps.Started {
+		t.Errorf("errored changes no state: %+v %v", f, err)
+	}
+	if seen(&management, "of-x") {
+		t.Errorf("the document's Management API heard of it: %q", management)
+	}
+	if a := send(http.MethodPost, "/dataflows/of-x/terminate", own(), []byte(`{"messageId":"m2","reason":"disk full"}`)); a.code != http.StatusOK {
+		t.Errorf("terminate: %d %s", a.code, a.body)
+	}
+	if f, err := r.api.Flow(t.Context(), "provider", "of-x"); err != nil || f.State != dps.Terminated {
+		t.Errorf("%+v %v", f, err)
 	}
 }
 

@@ -163,8 +163,8 @@ func (g *Gateway) assemble(f files) {
 	g.relay = outbox.NewRelay(g.rdb, bell, outbox.Config{
 		Senders: map[outbox.Lane]outbox.Sender{
 			outbox.LaneEvent:     outbox.NewEventSender(f.internal, cfg.Sink, g.clients.functions, cfg.EventWait),
-			outbox.LaneCallback:  outbox.NewCallbackSender(g.tenants, transfers, g.planes).WithAnswers(g.store),
-			outbox.LaneTerminate: outbox.NewTerminateSender(g.tenants, transfers),
+			outbox.LaneCallback:  outbox.NewCallbackSender(g.tenants, transfers, g.planes, g.store).WithAnswers(g.store),
+			outbox.LaneTerminate: outbox.NewTerminateSender(g.tenants, transfers, g.store),
 			outbox.LaneHook:      hook.NewSender(hooks, g.store),
 		},
 		Parker: parkedWork, Observer: m, Drain: relayDrain(cfg.DrainTime),

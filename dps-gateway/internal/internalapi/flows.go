@@ -122,7 +122,7 @@ func (h *handler) completed(w http.ResponseWriter, r *http.Request) error {
 }
 
 // errored takes a function's word that a flow can't go on. The flow keeps its state (DPS 1.0: errored changes none): the control
-// plane is told and, since EDC only logs that, asked to terminate the transfer, which then terminates the flow. Said twice, or
+// plane is told and, since EDC only logs that, the one of the tenant's document asked to terminate the transfer, which then terminates the flow. Said twice, or
 // when the flow has been terminated meanwhile, it is said once. A control plane that waits for what a hook has promised is answered with
 // the reason instead.
 func (h *handler) errored(w http.ResponseWriter, r *http.Request) error {

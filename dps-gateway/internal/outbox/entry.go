@@ -23,7 +23,7 @@ type Lane string
 const (
 	LaneEvent      Lane = "event"      // a CloudEvent to the broker
 	LaneCallback   Lane = "callback"   // a DPS StatusMessage to the control plane
-	LaneTerminate  Lane = "terminate"  // terminate a transfer process by the Management API
+	LaneTerminate  Lane = "terminate"  // terminate a transfer process by the Management API of the tenant's document
 	LaneHook       Lane = "hook"       // tell the function that serves the flow's profile
 	LaneDeadLetter Lane = "deadletter" // never in the outbox: events that the broker gave up, in the parked store
 )

@@ -23,6 +23,14 @@ type Tenants interface {
 	Get(participantContextID string) (*tenant.Tenant, bool)
 }
 
+// Flows tells of an entry's flow which control plane made it, and what has become of it; *flowstore.Redis does.
+type Flows interface {
+	// Owner is "" for the control plane of the tenant's document, else the id of the one that had registered itself.
+	Owner(ctx context.Context, pc, id string) (string, error)
+	// Ended tells whether the flow came to its end by something that happened after a revision.
+	Ended(ctx context.Context, pc, id string, after int64) (bool, error)
+}
+
 // Transfers asks and tells the control plane of a tenant about its transfer processes.
 type Transfers interface {
 	GetTransfer(ctx context.Context, id string) (*management.Transfer, error)
@@ -44,6 +52,7 @@ type CallbackSender struct {
 	tenants   Tenants
 	transfers TransfersOf
 	planes    ControlPlanes
+	flows     Flows
 	answers   Answers
 }
 
@@ -59,8 +68,8 @@ func (s *CallbackSender) WithAnswers(answers Answers) *CallbackSender {
 }
 
 // NewCallbackSender returns a sender.
-func NewCallbackSender(tenants Tenants, transfers TransfersOf, planes ControlPlanes) *CallbackSender {
-	return &CallbackSender{tenants: tenants, transfers: transfers, planes: planes}
+func NewCallbackSender(tenants Tenants, transfers TransfersOf, planes ControlPlanes, flows Flows) *CallbackSender {
+	return &CallbackSender{tenants: tenants, transfers: transfers, planes: planes, flows: flows}
 }
 
 // Send implements Sender. EDC answers 401 until it has stored what prepare or start was answered, and 409 or 500 in a wrong
@@ -124,11 +133,21 @@ func (s *CallbackSender) post(ctx context.Context, t *tenant.Tenant, e *Entry, b
 	return refusal("the control plane", a.Status, a.Body, a.RetryAfter)
 }
 
-// moot tells whether the transfer has ended at the control plane: it needs no callback any more.
+// moot tells whether the transfer has ended at the control plane that made the flow: it needs no callback any more. The one of the document
+// is asked by its Management API. One that has registered itself has no operation that tells (DPS 1.0), and the document's API knows
+// nothing of its transfers, or means others by the same ids: but what it has signaled since stands in the flow.
 func (s *CallbackSender) moot(ctx context.Context, t *tenant.Tenant, e *Entry) bool {
-	tr, err := s.transfers(t)
+	owner, err := s.flows.Owner(ctx, e.PC, e.Subject)
 	if err != nil {
 		return false // the callback itself is what failed, and is tried again
+	}
+	if owner != "" {
+		over, err := s.flows.Ended(ctx, e.PC, e.Subject, e.Revision)
+		return err == nil && over
+	}
+	tr, err := s.transfers(t)
+	if err != nil {
+		return false
 	}
 	p, err := tr.GetTransfer(ctx, e.Subject)
 	return err == nil && ended(p.State)
@@ -141,43 +160,6 @@ func ended(state string) bool {
 		return true
 	}
 	return false
-}
-
-// TerminateSender terminates transfer processes by the Management API: EDC only logs an errored callback.
-type TerminateSender struct {
-	tenants   Tenants
-	transfers TransfersOf
-}
-
-// NewTerminateSender returns a sender.
-func NewTerminateSender(tenants Tenants, transfers TransfersOf) *TerminateSender {
-	return &TerminateSender{tenants: tenants, transfers: transfers}
-}
-
-// Send implements Sender. A transfer that is unknown or has ended is terminated enough.
-func (s *TerminateSender) Send(ctx context.Context, e *Entry) error {
-	ctx, cancel := context.WithTimeout(ctx, callbackTimeout)
-	defer cancel()
-	t, ok := s.tenants.Get(e.PC)
-	if !ok {
-		return problem.New(problem.NotFound, "tenant %s is not in force", e.PC)
-	}
-	tr, err := s.transfers(t)
-	if err != nil {
-		return problem.Wrap(problem.Unavailable, err, "no way to the Management API of tenant %s", e.PC)
-	}
-	err = tr.TerminateTransfer(ctx, e.Subject, orElse(e.Reason, "the data flow can't go on"))
-	switch {
-	case err == nil, problem.Is(err, problem.NotFound):
-		return nil
-	case problem.Is(err, problem.Conflict), problem.Is(err, problem.Invalid):
-		p, gerr := tr.GetTransfer(ctx, e.Subject)
-		if gerr == nil && ended(p.State) {
-			return nil
-		}
-		return problem.Wrap(problem.Upstream, err, "the control plane does not terminate the transfer")
-	}
-	return err
 }
 
 func orElse(s, other string) string {

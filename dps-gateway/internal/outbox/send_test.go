@@ -185,7 +185,7 @@ func TestCallback(t *testing.T) {
 		SignalingURL: srv.URL + "/signaling", Signaling: tenant.Signaling{DataplaneID: "a-tidegate"},
 	}}}
 	s := outbox.NewCallbackSender(reg, func(*tenant.Tenant) (outbox.Transfers, error) { return tr, nil },
-		controlplane.New(signer, "https://public.example", http.DefaultClient))
+		controlplane.New(signer, "https://public.example", http.DefaultClient), flows{})
 
 	done := &outbox.Entry{PC: "a", Lane: outbox.LaneCallback, Kind: "completed", Subject: "tp/ 1", State: dps.Completed, Revision: 4}
 	for range 2 {
@@ -226,7 +226,7 @@ func TestCallback(t *testing.T) {
 
 func TestTerminate(t *testing.T) {
 	tr := &transfers{state: "STARTED"}
-	s := outbox.NewTerminateSender(registry{"a": {ParticipantContextID: "a"}}, func(*tenant.Tenant) (outbox.Transfers, error) { return tr, nil })
+	s := outbox.NewTerminateSender(registry{"a": {ParticipantContextID: "a"}}, func(*tenant.Tenant) (outbox.Transfers, error) { return tr, nil }, flows{})
 	e := &outbox.Entry{PC: "a", Lane: outbox.LaneTerminate, Subject: "tp", Reason: "disk full"}
 	if err := s.Send(t.Context(), e); err != nil || tr.terminated[0] != "tp: disk full" {
 		t.Errorf("%v %v", err, tr.terminated)
@@ -246,4 +246,52 @@ func TestTerminate(t *testing.T) {
 			t.Errorf("%v in %s: %v", c.err, c.state, err)
 		}
 	}
+}
+
+// flows are made by the control plane of the document, unless said otherwise, and have not ended.
+type flows struct {
+	owner string
+	ended bool
+	err   error
+}
+
+func (f flows) Owner(context.Context, string, string) (string, error) { return f.owner, f.err }
+
+func (f flows) Ended(context.Context, string, string, int64) (bool, error) { return f.ended, f.err }
+
+// TestTheManagementAPIIsNotAskedAboutTheFlowsOfAnotherControlPlane: it knows nothing of the transfers of one that has registered itself, or
+// means others by the same ids. Errored tells such a control plane, and what it has signaled since is what makes a callback moot.
+func TestTheManagementAPIIsNotAskedAboutTheFlowsOfAnotherControlPlane(t *testing.T) {
+	tr := &transfers{state: "COMPLETED"}
+	of := func(*tenant.Tenant) (outbox.Transfers, error) { return tr, nil }
+	reg := registry{"a": {ParticipantContextID: "a"}}
+	e := &outbox.Entry{PC: "a", Lane: outbox.LaneTerminate, Subject: "tp", Reason: "disk full"}
+	if err := outbox.NewTerminateSender(reg, of, flows{owner: "x"}).Send(t.Context(), e); err != nil || len(tr.terminated) > 0 {
+		t.Errorf("%v, terminated by the Management API of the document: %v", err, tr.terminated)
+	}
+	if err := outbox.NewTerminateSender(reg, of, flows{err: problem.New(problem.Unavailable, "x")}).Send(t.Context(), e); !problem.Is(err, problem.Unavailable) {
+		t.Errorf("nobody knows who made it: %v", err)
+	}
+	errored := &outbox.Entry{PC: "a", Lane: outbox.LaneCallback, Kind: "errored", Subject: "tp", State: dps.Started, Reason: "disk full", Revision: 5}
+	for _, c := range []struct {
+		flows flows
+		moot  bool
+	}{
+		{flows{}, true}, // the document's control plane says that the transfer is completed
+		{flows{owner: "x"}, false},
+		{flows{owner: "x", ended: true}, true},
+		{flows{err: problem.New(problem.Unavailable, "x")}, false},
+	} {
+		err := outbox.NewCallbackSender(reg, of, refusing{}, c.flows).Send(t.Context(), errored)
+		if (err == nil) != c.moot {
+			t.Errorf("%+v: %v", c.flows, err)
+		}
+	}
+}
+
+// refusing are control planes that refuse every callback.
+type refusing struct{}
+
+func (refusing) Do(context.Context, *tenant.Tenant, string, string, string, []byte, int64) (*controlplane.Answer, error) {
+	return &controlplane.Answer{Status: http.StatusConflict}, nil
 }
