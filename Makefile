@@ -88,7 +88,7 @@ ARCH       ?= amd64,arm64
 
 .PHONY: manifests
 manifests: bin/k8s-tool ## Render the Kustomize overlays into bin/manifests and check them, as the API server and Knative would and beyond
-	@bin/k8s-tool render -out bin/manifests infra/k8s/overlays/dev infra/k8s/overlays/production
+	@bin/k8s-tool render -out bin/manifests infra/k8s/overlays/dev infra/k8s/overlays/production infra/k8s/overlays/production-redis
 
 .PHONY: tenant
 tenant: bin/k8s-tool ## Give a tenant functions of its own: NAME=acme DOC=acme.yaml SECRETS='files…' OVERLAY=dev; REMOVE=1 takes them away
