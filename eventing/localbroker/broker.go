@@ -56,7 +56,7 @@ func New(ctx context.Context, cfg *Config, secret Secret, log zerolog.Logger) (_
 	}
 	subscribers, err := delivery.ParseSubscribers(cfg.Subscribers)
 	if err != nil {
-		return nil, err
+		return nil, problem.Field("SUBSCRIBERS", "%w", err)
 	}
 	b := &Broker{cfg: cfg, log: log, secret: secret}
 	defer func() {
@@ -65,7 +65,7 @@ func New(ctx context.Context, cfg *Config, secret Secret, log zerolog.Logger) (_
 		}
 	}()
 	if b.store, err = store.Open(cfg.DataDir); err != nil {
-		return nil, err
+		return nil, problem.Field("DATA_DIR", "%w", err)
 	}
 	b.dispatcher, err = delivery.New(set, subscribers, b.store, secret, delivery.Options{
 		Concurrency: cfg.Concurrency, Timeout: cfg.Timeout, ConnectPatience: cfg.ConnectPatience,

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/tidegate/tidegate/shared/function"
+	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
@@ -25,7 +26,7 @@ func run(ctx context.Context, log zerolog.Logger) error {
 	}
 	registry, err := tenant.Open(cfg.TenantsDir, *svc.Logger())
 	if err != nil {
-		return err
+		return problem.Field("TENANTS_DIR", "%w", err)
 	}
 	registry.Serve(cfg.Line)
 	parts, err := assemble(cfg, svc, registry)

@@ -23,10 +23,12 @@ type Config struct {
 // Validate checks the values, all of them, and returns the faults joined.
 func (c *Config) Validate() error {
 	faults := []error{c.Config.Validate()}
+	urls := map[string]string{"NATS_URL": c.URL, "NATS_PUBLIC_URL": c.PublicURL}
 	if c.PublicURL == "" {
 		c.PublicURL = c.URL
+		delete(urls, "NATS_PUBLIC_URL")
 	}
-	for name, v := range map[string]string{"NATS_URL": c.URL, "NATS_PUBLIC_URL": c.PublicURL} {
+	for name, v := range urls {
 		if u, err := url.Parse(v); err != nil || u.Host == "" || u.User != nil || (u.Scheme != "nats" && u.Scheme != "tls" && u.Scheme != "ws" && u.Scheme != "wss") {
 			faults = append(faults, problem.Field(name, "is no nats:// or tls:// URL with a host and without credentials"))
 		}

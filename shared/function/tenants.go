@@ -5,6 +5,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/tidegate/tidegate/shared/problem"
 	"github.com/tidegate/tidegate/shared/tenant"
 )
 
@@ -17,7 +18,7 @@ func Open(ctx context.Context, name string, cfg Config, log zerolog.Logger, vali
 	}
 	registry, err := tenant.Open(cfg.TenantsDir, *svc.Logger(), validators...)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, problem.Field("TENANTS_DIR", "%w", err)
 	}
 	registry.Serve(cfg.Line)
 	go registry.Watch(ctx, cfg.TenantsEvery, nil)

@@ -14,9 +14,14 @@ import (
 
 	"github.com/tidegate/tidegate/eventing/localbroker"
 	"github.com/tidegate/tidegate/shared/auth"
+	"github.com/tidegate/tidegate/shared/problem"
+	"github.com/tidegate/tidegate/shared/version"
 )
 
 func main() {
+	if len(os.Args) > 1 {
+		os.Exit(arguments(os.Args[1], os.Stdout, os.Stderr))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	err := run(ctx, os.Environ(), os.Stderr)
 	stop()
@@ -24,6 +29,16 @@ func main() {
 		_, _ = fmt.Fprintln(os.Stderr, "local-broker:", err) // nobody is left to tell if this fails
 		os.Exit(1)
 	}
+}
+
+// arguments answers to what the program was given, and returns its exit code.
+func arguments(first string, stdout, stderr io.Writer) int {
+	if first == "--version" || first == "-version" {
+		_, _ = fmt.Fprintln(stdout, version.String("local-broker")) // nobody is left to tell
+		return 0
+	}
+	_, _ = fmt.Fprintf(stderr, "local-broker: unknown argument %q: it takes --version only, its settings come from the environment\n", first)
+	return 2
 }
 
 // run is the program without the process: it returns when ctx has ended and everything is closed.
@@ -39,7 +54,7 @@ func run(ctx context.Context, environ []string, logTo io.Writer) error {
 	log := zerolog.New(logTo).Level(level).With().Timestamp().Str("program", "local-broker").Logger()
 	secret, err := auth.NewSharedSecret(cfg.TokenFile)
 	if err != nil {
-		return err
+		return problem.Field("INTERNAL_TOKEN_FILE", "%w", err)
 	}
 	b, err := localbroker.New(ctx, cfg, secret, log)
 	if err != nil {

@@ -62,7 +62,7 @@ func ParseSubscribers(s string) (map[string]string, error) {
 		name, raw, ok := strings.Cut(pair, "=")
 		u, err := url.Parse(raw)
 		if !ok || name == "" || err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			return nil, problem.New(problem.Invalid, "%q is no subscriber; expected name=http://host:port", pair)
+			return nil, problem.New(problem.Invalid, "%q is none; expected name=http://host:port", pair)
 		}
 		if _, twice := out[name]; twice {
 			return nil, problem.New(problem.Invalid, "subscriber %s is given twice", name)

@@ -19,11 +19,12 @@ import (
 
 	"github.com/tidegate/tidegate/infra/sandbox"
 	"github.com/tidegate/tidegate/infra/sandbox/config"
+	"github.com/tidegate/tidegate/shared/version"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Getenv("SANDBOX_CONFIG"), os.Stderr)
+	err := run(ctx, os.Args[1:], os.Getenv("SANDBOX_CONFIG"), os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "sandbox:", err)
@@ -32,11 +33,16 @@ func main() {
 }
 
 // run serves until the context ends. Nothing listens before everything else has been found good.
-func run(ctx context.Context, args []string, file string, stderr io.Writer) error {
+func run(ctx context.Context, args []string, file string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("sandbox", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.StringVar(&file, "config", file, "configuration file (YAML); default $SANDBOX_CONFIG")
+	showVersion := fs.Bool("version", false, "print what the binary was built from, and end")
 	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if *showVersion {
+		_, err := fmt.Fprintln(stdout, version.String("sandbox"))
 		return err
 	}
 	if file == "" {

@@ -188,7 +188,7 @@ func TestBadInputIsOneLineAndNoSuccess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
-			err := run(ctx, nil, tc.file, io.Discard)
+			err := run(ctx, nil, tc.file, io.Discard, io.Discard)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v, want …%s…", err, tc.want)
 			}
