@@ -34,12 +34,13 @@ func settingsOf(dir string) map[string][]setting {
 			{"SIGNING_KEY_FILE", filepath.Join(dir, "key.pem"), filepath.Join(dir, "secret")},
 		},
 		// The transfer profile needs no tenants' documents, so it doesn't look for them.
-		"nats-stream":  append(slices.Clone(function[:2]), setting{"TENANTS_DIR", filepath.Join(dir, "folder"), ""}, setting{"NATS_URL", "nats://127.0.0.1:1", "nowhere"}, file("NATS_ACCOUNTS_DIR", "folder")),
+		"nats-stream": append(slices.Clone(function[:2]), setting{"TENANTS_DIR", filepath.Join(dir, "folder"), ""},
+			setting{"NATS_URL", "nats://127.0.0.1:1", "nowhere"}, file("NATS_ACCOUNTS_DIR", "folder")),
 		"local-broker": {
 			file("MANIFESTS_DIRS", "folder"), file("INTERNAL_TOKEN_FILE", "secret"), {"SUBSCRIBERS", "a=http://127.0.0.1:1", "a"},
 			{"DATA_DIR", filepath.Join(dir, "folder"), filepath.Join(dir, "secret", "below-a-file")},
 		},
-		"sandbox":      {{"SANDBOX_CONFIG", "", ""}},
+		"sandbox": {{"SANDBOX_CONFIG", "", ""}},
 	}
 	for _, f := range []string{"bucket-events", "asset-publisher", "negotiation-approver", "subscription-manager", "transfer-puller", "transfer-pusher", "data-server"} {
 		all[f] = function
