@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"strconv"
-	"time"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
 	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
@@ -108,6 +107,9 @@ func promise(t *flowstore.Transition, asynchronous bool) (err error) {
 		return problem.New(problem.Upstream, "the function promises for later what must be done at once: %s", t.Signal)
 	}
 	t.To, t.Effects, t.New.Promised = state, nil, asynchronous
+	if !asynchronous {
+		t.Effects = []flowstore.Effect{{Lane: outbox.LaneHeld, Kind: string(t.Signal)}} // see Held
+	}
 	t.Answer, err = statusAnswer(t.DataFlowID, state, nil)
 	return err
 }
@@ -187,49 +189,4 @@ func (s *Service) settle(ctx context.Context, c Call, t *flowstore.Transition, r
 		return r.Answer, nil
 	}
 	return s.hold(ctx, t)
-}
-
-const (
-	holdPause    = 10 * time.Millisecond
-	maxHoldPause = 200 * time.Millisecond
-)
-
-// hold waits for a function's report, for a bounded time, and even if the control plane has gone: it asks again, and must find what came
-// of it. If nothing is reported the flow ends.
-func (s *Service) hold(ctx context.Context, t *flowstore.Transition) (Answer, error) {
-	ctx = context.WithoutCancel(ctx)
-	deadline := time.Now().Add(s.opts.HookWait)
-	for pause := holdPause; ; pause = min(2*pause, maxHoldPause) {
-		f, err := s.store.Get(ctx, t.ParticipantContextID, t.DataFlowID)
-		switch {
-		case err != nil:
-			return nil, err
-		case f.State.Terminal():
-			return nil, problem.New(problem.Unprocessable, "the data flow is %s: %s", f.State, orElse(f.Reason, "no reason was given"))
-		case f.State != dps.Preparing && f.State != dps.Starting:
-			return s.store.FirstAnswer(ctx, t.ParticipantContextID, t.DataFlowID)
-		case time.Until(deadline) <= 0:
-			if err := s.giveUp(ctx, f); err != nil {
-				return nil, err
-			}
-			deadline = time.Now().Add(time.Minute) // it was reported in this very moment: it is read once more
-		}
-		time.Sleep(min(pause, max(time.Until(deadline), 0)))
-	}
-}
-
-// giveUp ends a flow that a function has not finished in time; nil if it has, or the flow has ended otherwise.
-func (s *Service) giveUp(ctx context.Context, f *flowstore.Flow) error {
-	reason := "function " + strconv.Quote(f.Hook) + " has not finished in time"
-	t := s.own(f.ParticipantContextID, f.DataFlowID, flowstore.GiveUp, string(flowstore.GiveUp))
-	t.From, t.To, t.Reason, t.DropAddress = []dps.State{dps.Preparing, dps.Starting}, dps.Terminated, reason, true
-	t.Effects = []flowstore.Effect{event(catalogue.DataFlowTerminated), hookEffect(gatewayapi.HookTerminate)}
-	r, err := s.store.Apply(ctx, t)
-	if err != nil {
-		return err
-	}
-	if r.Outcome == flowstore.Applied {
-		return problem.New(problem.Unavailable, "%s", reason)
-	}
-	return nil
 }

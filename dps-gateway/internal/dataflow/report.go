@@ -99,7 +99,7 @@ func (s *Service) Failed(ctx context.Context, pc, id, reason string) (done bool,
 		return false, err
 	}
 	t := s.own(pc, id, flowstore.Errored, string(flowstore.Errored))
-	t.From, t.To, t.Reason, t.DropAddress = []dps.State{dps.Preparing, dps.Starting}, dps.Terminated, reason, true
+	t.From, t.To, t.Reason, t.DropAddress = waiting, dps.Terminated, reason, true
 	t.Effects = []flowstore.Effect{event(catalogue.DataFlowTerminated), hookEffect(gatewayapi.HookTerminate)}
 	r, err := s.store.Apply(ctx, t)
 	return r.Outcome == flowstore.Applied || r.Outcome == flowstore.Replayed, err

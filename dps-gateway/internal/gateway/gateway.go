@@ -166,6 +166,7 @@ func (g *Gateway) assemble(f files) {
 			outbox.LaneCallback:  outbox.NewCallbackSender(g.tenants, transfers, g.planes, g.store).WithAnswers(g.store),
 			outbox.LaneTerminate: outbox.NewTerminateSender(g.tenants, transfers, g.store),
 			outbox.LaneHook:      hook.NewSender(hooks, g.store),
+			outbox.LaneHeld:      flows.Held(),
 		},
 		Parker: parkedWork, Observer: m, Drain: relayDrain(cfg.DrainTime),
 	}, log)

@@ -15,12 +15,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/dataflow"
+	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
 	"github.com/tidegate/tidegate/dps-gateway/internal/gateway"
+	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/function"
 	"github.com/tidegate/tidegate/shared/function/functiontest"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
+	"github.com/tidegate/tidegate/shared/tenant"
 )
 
 const (
@@ -434,6 +438,52 @@ func TestPromisesToAControlPlaneThatWaits(t *testing.T) {
 			t.Errorf("again: %d %s", a.code, a.body)
 		}
 	})
+}
+
+// TestAnAnswerThatADeadGatewayHeldComesToAnEnd: what it leaves in Redis is a flow that waits. Another gateway ends it after a while, and
+// control plane and function hear of it.
+func TestAnAnswerThatADeadGatewayHeldComesToAnEnd(t *testing.T) {
+	w, r, s := newStreams(t, "synchronous")
+	callbacks := make(chan string, 10)
+	told := func(path string, body []byte) { callbacks <- path + " " + string(body) }
+	w.callback.Store(&told)
+	store := flowstore.New(w.rdb, outbox.NewBell(), time.Hour)
+	dead := dataflow.New(diesWhileItHolds{store}, nil, nil, dataflow.Options{HookWait: time.Hour, Hooks: promised{}})
+	m := &dps.FlowMessage{
+		MessageID: "m1", ParticipantID: "did:web:us.test", CounterPartyID: "did:web:consumer.test", DataspaceContext: "ds", ProcessID: "p1",
+		AgreementID: "agr", DatasetID: "orders", Profile: streamPull, Claims: map[string]any{"c": "d"}, Labels: []string{"eu"}, Metadata: map[string]any{"stream": "ORDERS"},
+	}
+	if _, err := dead.Start(t.Context(), dataflow.Call{
+		ParticipantContextID: "provider", Caller: &flowstore.Caller{}, Profiles: []tenant.Profile{{Profile: streamPull, Hook: "streams"}},
+	}, m); err == nil {
+		t.Fatal("it is not dead")
+	}
+	select {
+	case cb := <-callbacks:
+		if !strings.HasPrefix(cb, "/signaling/transfers/p1/dataflow/errored ") || !strings.Contains(cb, "has not finished in time") {
+			t.Errorf("callback %s", cb)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the control plane waits for ever")
+	}
+	within(t, time.Minute, "the function hears that it is over", func() bool { return slices.Contains(s.called("p1"), "terminate 2") })
+	if a := r.post("provider", "start", flowMessage("m1", "p1", streamPull)); a.code != http.StatusUnprocessableEntity || !strings.Contains(a.detail(t), "has not finished in time") {
+		t.Errorf("the start, again: %d %s", a.code, a.body)
+	}
+}
+
+// diesWhileItHolds is the store of a gateway that dies as soon as it looks whether the function has reported.
+type diesWhileItHolds struct{ flowstore.Store }
+
+func (diesWhileItHolds) Get(context.Context, string, string) (*flowstore.Flow, error) {
+	return nil, context.Canceled
+}
+
+// promised is a function that does later what it is asked.
+type promised struct{}
+
+func (promised) Ask(context.Context, string, *gatewayapi.HookRequest) (*gatewayapi.HookAnswer, bool, error) {
+	return nil, true, nil
 }
 
 func TestAFunctionThatTheGatewayDoesNotKnowIsRefusedWithItsLine(t *testing.T) {

@@ -340,3 +340,51 @@ func TestRedisAwayForAWhile(t *testing.T) {
 	}
 	eventually(t, "it goes on", func() bool { return len(to.names()) == 2 && s.left(t) == 0 })
 }
+
+// observed counts what the relay tells of failures.
+type observed struct {
+	mu     sync.Mutex
+	failed int
+	gaveUp int
+}
+
+func (o *observed) Sent(_ string, _ outbox.Lane, _, _ time.Duration, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err != nil {
+		o.failed++
+	}
+}
+
+func (o *observed) GaveUp(string, outbox.Lane) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.gaveUp++
+}
+
+func (*observed) Pending(int) {}
+
+// TestAnEntryThatIsNotDueWaitsWithoutAFailure, however often it is asked: it is not given up, and holds up no other flow's entries.
+func TestAnEntryThatIsNotDueWaitsWithoutAFailure(t *testing.T) {
+	rdb, _ := redistest.Mini(t)
+	s := newStand(rdb)
+	seen := &observed{}
+	to := &sink{behave: func(_ context.Context, e *outbox.Entry, try int) error {
+		if e.Subject == "waits" && try < 20 {
+			return &outbox.NotDueError{In: time.Millisecond}
+		}
+		return nil
+	}}
+	cfg := s.config(to)
+	cfg.Observer, cfg.MaxAge, cfg.MinTries = seen, time.Nanosecond, 1 // a single failure would be the last
+	cfg.InFlight = map[outbox.Lane]int{outbox.LaneEvent: 1}
+	s.append(t, "a", "waits", 1)
+	s.append(t, "a", "goes", 1)
+	s.run(t, cfg)
+	eventually(t, "both are sent", func() bool { return len(to.names()) == 2 && s.left(t) == 0 })
+	seen.mu.Lock()
+	defer seen.mu.Unlock()
+	if got := to.names(); got[1] != "a/waits/1" || seen.failed > 0 || seen.gaveUp > 0 {
+		t.Errorf("%q, %d failures, %d given up", got, seen.failed, seen.gaveUp)
+	}
+}
