@@ -48,7 +48,7 @@ func startStreams(t *testing.T, subscribe string) *streams {
 		t.Fatal(err)
 	}
 	for _, pc := range []string{"provider", "consumer"} {
-		change(t, filepath.Join(layout.Tenants(), pc+".yaml"), func(doc string) string {
+		edit(t, filepath.Join(layout.Tenants(), pc+".yaml"), func(doc string) string {
 			return strings.Replace(doc, "\nsubscribe:\n", "\nsubscribe:\n"+strings.ReplaceAll(subscribe, "{{provider}}", s.them.Address), 1) + "\nprofiles: [{profile: " + streamProfile + ", hook: nats-stream}]\n"
 		})
 	}
@@ -366,16 +366,4 @@ func subscribe(t *testing.T, c jetstream.Consumer) subscription {
 		}
 	}()
 	return s
-}
-
-// change changes a file that is there.
-func change(t *testing.T, file string, to func(string) string) {
-	t.Helper()
-	b, err := os.ReadFile(file)
-	if err == nil {
-		err = os.WriteFile(file, []byte(to(string(b))), 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }

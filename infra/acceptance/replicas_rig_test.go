@@ -115,7 +115,7 @@ func startFleet(t *testing.T, n int) *fleet {
 	f.api = gatewayapi.NewClient("http://"+f.service.Addr(atInternal), &http.Client{Timeout: 10 * time.Second, Transport: secret.Transport(&http.Transport{})})
 	dataServer := freeAddr(t)
 	host, port, _ := strings.Cut(dataServer, ":")
-	f.server = f.start(t, supervisor.Program{
+	f.server = runProgram(t, supervisor.Program{
 		Name: "data-server", Path: filepath.Join(f.bin, "data-server"), Log: f.path("data-server.log"), Health: "http://" + dataServer + "/readyz",
 		Env: append(fleetEnv(), "HOST="+host, "PORT="+port, "K_SINK="+f.outside.broker.url, "GATEWAY_URL=http://"+f.service.Addr(atInternal),
 			"INTERNAL_TOKEN_FILE="+f.path("internal-token"), "TENANTS_DIR="+f.path("tenants")),
@@ -182,8 +182,8 @@ func freeAddr(t *testing.T) string {
 	return addr
 }
 
-// start runs a program until the test ends.
-func (f *fleet) start(t *testing.T, p supervisor.Program) *supervisor.Process {
+// runProgram runs a program until the test ends.
+func runProgram(t *testing.T, p supervisor.Program) *supervisor.Process {
 	t.Helper()
 	pr, err := supervisor.Start(p, zerolog.Nop())
 	if err != nil {
@@ -195,24 +195,31 @@ func (f *fleet) start(t *testing.T, p supervisor.Program) *supervisor.Process {
 
 func (f *fleet) startRedis(t *testing.T) {
 	t.Helper()
-	f.redis = freeAddr(t)
-	_, port, _ := strings.Cut(f.redis, ":")
+	f.redis = startRedis(t, f.path("redis"), f.path("redis.log"))
+}
+
+// startRedis starts a redis-server and returns its address.
+func startRedis(t *testing.T, dir, log string) string {
+	t.Helper()
+	addr := freeAddr(t)
+	_, port, _ := strings.Cut(addr, ":")
 	bin, err := exec.LookPath("redis-server")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.start(t, supervisor.Program{
-		Name: "redis-server", Path: bin, Env: fleetEnv(), Log: f.path("redis.log"),
-		Args: []string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", f.path("redis"), "--appendonly", "yes"},
+	runProgram(t, supervisor.Program{
+		Name: "redis-server", Path: bin, Env: fleetEnv(), Log: log,
+		Args: []string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", dir, "--appendonly", "yes"},
 	})
-	rdb := redis.NewClient(&redis.Options{Addr: f.redis, DisableIdentity: true})
+	rdb := redis.NewClient(&redis.Options{Addr: addr, DisableIdentity: true})
 	defer func() { _ = rdb.Close() }() // only asked
-	eventually(t, 10*time.Second, func() string {
+	eventually(t, time.Minute, func() string {
 		if err := rdb.Ping(t.Context()).Err(); err != nil {
 			return err.Error()
 		}
 		return ""
 	})
+	return addr
 }
 
 // addGateway starts one more gateway and puts it behind the service.

@@ -63,6 +63,9 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 func (s *Server) checkPlane(r *http.Request, p *model.DataPlane) string {
 	get := func(k string) string { v, _ := p.Authorization[k].(string); return v }
 	typ := get("type")
+	if s.Engine.Planes.Registers(p) {
+		return s.checkClient(r, p)
+	}
 	if p.Authorization == nil {
 		return "" // no authorization registered: not checked
 	}
@@ -102,6 +105,25 @@ func (s *Server) checkPlane(r *http.Request, p *model.DataPlane) string {
 	switch {
 	case caller == "" || caller != p.ID:
 		return "the token is of " + caller
+	case claims.ID != "" && !s.seen.first(claims.ID, claims.Expiry.Time()):
+		return "the token has been used before"
+	}
+	return ""
+}
+
+// checkClient checks the bearer token of a data plane at which the control plane has registered itself: it must be one of our own identity
+// provider, which the data plane got as the client that the registration names.
+func (s *Server) checkClient(r *http.Request, p *model.DataPlane) string {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return "no bearer token"
+	}
+	claims, err := s.IDP.Verify(token)
+	switch {
+	case err != nil:
+		return err.Error()
+	case claims.Subject != p.ID:
+		return "the token is of " + claims.Subject
 	case claims.ID != "" && !s.seen.first(claims.ID, claims.Expiry.Time()):
 		return "the token has been used before"
 	}

@@ -40,6 +40,7 @@ func putDataPlane(c *call) (int, any, error) {
 	if err := c.Engine.Store.Update(func(tx *store.Tx) error { return c.Engine.Store.DataPlanes.Put(tx, p.ID, p) }); err != nil {
 		return 0, nil, err
 	}
+	c.Engine.Introduce(p)
 	return http.StatusOK, nil, nil
 }
 
@@ -51,5 +52,6 @@ func deleteDataPlane(c *call) (int, any, error) {
 	if err := c.Engine.Store.Update(func(tx *store.Tx) error { return c.Engine.Store.DataPlanes.Delete(tx, p.ID) }); err != nil {
 		return 0, nil, err
 	}
+	c.Engine.Part(p)
 	return http.StatusOK, nil, nil
 }

@@ -98,7 +98,7 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 			states["transfers"][t.Type+" "+t.State]++
 		}
 	})
-	writeJSON(w, http.StatusOK, map[string]any{"rows": out, "states": states})
+	writeJSON(w, http.StatusOK, map[string]any{"rows": out, "states": states, "registrations": s.Engine.Planes.Registrations()})
 }
 
 func count[T any](tx *store.Tx, t *store.Table[T]) int {

@@ -173,6 +173,14 @@ func (c *Config) checkParticipants(v *validator, clients map[string]string) {
 		if !slices.Contains([]string{DialectHead, Dialect018, Dialect017, Dialect016}, p.Dialect) {
 			v.fault(at+".dialect", "is %q: head, 0.18, 0.17 or 0.16 is expected", p.Dialect)
 		}
+		if cp := p.ControlPlane; cp != nil {
+			if cp.ID == "" {
+				v.fault(at+".controlPlane.id", "is missing: the id that it registers by is expected")
+			}
+			if !slices.ContainsFunc(p.Clients, func(c Client) bool { return c.ID == cp.Client }) {
+				v.fault(at+".controlPlane.client", "is %q: the id of one of the participant's clients is expected", cp.Client)
+			}
+		}
 		for j := range p.Clients {
 			p.Clients[j].check(v, fmt.Sprintf("%s.clients[%d]", at, j), clients)
 		}

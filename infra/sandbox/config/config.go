@@ -90,9 +90,21 @@ type Participant struct {
 	Clients      []Client          `yaml:"clients"`
 	Misbehaviour *Misbehaviour     `yaml:"misbehaviour"`
 
+	// ControlPlane makes this participant's side of the control plane register itself at its data planes. EDC does not.
+	ControlPlane *ControlPlane `yaml:"controlPlane"`
+
 	// DIDKeyFile is a key, PEM (PKCS#8 or PKIX) or JWK, whose public part the sandbox publishes in the participant's DID document as
 	// "#key-1": {publicURL}/did/{id}/did.json, for an identity "did:web:<host>%3A<port>:did:<id>" of the sandbox's own address.
 	DIDKeyFile string `yaml:"didKeyFile"`
+}
+
+// ControlPlane is a control plane of DPS 1.0 that registers itself (ControlPlaneRegistrationMessage, oauth2_client_credentials): its signals
+// bear tokens that it signs itself, with the keys of the identity provider, and callbacks must bear one of the client that it names.
+type ControlPlane struct {
+	ID         string `yaml:"id"`         // controlplaneId, the sub of its tokens
+	Client     string `yaml:"client"`     // the id of one of the participant's clients: data planes get their tokens as it
+	Secret     string `yaml:"secret"`     // bearer of the registration itself; without it the control plane's own token
+	SecretFile string `yaml:"secretFile"` // the same, from a file
 }
 
 // The dialects of Data Plane Signaling.

@@ -102,6 +102,10 @@ func (c *Config) complete(v *validator, dir string) {
 		if p.DIDKeyFile != "" && !filepath.IsAbs(p.DIDKeyFile) {
 			p.DIDKeyFile = filepath.Join(dir, p.DIDKeyFile)
 		}
+		if cp := p.ControlPlane; cp != nil {
+			at := fmt.Sprintf("participants[%d].controlPlane.", i)
+			v.secret(at+"secret", at+"secretFile", dir, &cp.Secret, cp.SecretFile)
+		}
 		for j := range p.Clients {
 			p.Clients[j].complete(v, fmt.Sprintf("participants[%d].clients[%d]", i, j), dir, p.ID, c.IDP.TokenTTL)
 		}

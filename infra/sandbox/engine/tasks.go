@@ -53,6 +53,7 @@ func (e *Engine) Start() {
 	for _, t := range left {
 		e.schedule(t)
 	}
+	e.introduceAll()
 }
 
 // Stop ends all tasks; they go on at the next Start.

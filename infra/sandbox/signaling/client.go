@@ -34,17 +34,23 @@ type Minter interface {
 
 // Client calls data planes.
 type Client struct {
-	callback string // the signaling URL, which older dialects carry in messages
-	delays   config.Delays
-	hc       *http.Client
-	minter   Minter
-	injector *misbehave.Injector
-	log      zerolog.Logger
+	publicURL string
+	callback  string // the signaling URL, which older dialects carry in messages
+	delays    config.Delays
+	hc        *http.Client
+	minter    Minter
+	injector  *misbehave.Injector
+	log       zerolog.Logger
+
+	registrations *registrations
 }
 
 // NewClient returns a client.
 func NewClient(c *config.Config, m Minter, inj *misbehave.Injector, hc *http.Client, log zerolog.Logger) *Client {
-	return &Client{callback: c.PublicURL + "/signaling", delays: c.Delays, hc: hc, minter: m, injector: inj, log: log}
+	return &Client{
+		publicURL: c.PublicURL, callback: c.PublicURL + "/signaling", delays: c.Delays, hc: hc, minter: m, injector: inj, log: log,
+		registrations: newRegistrations(c),
+	}
 }
 
 // Flow is what prepare and start tell a data plane.

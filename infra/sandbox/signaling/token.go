@@ -24,6 +24,9 @@ const workload = "system:serviceaccount:edc-v:controlplane"
 // token gets a token for one call: never cached, since EDC does not cache either. No authorization registered: no token.
 func (c *Client) token(ctx context.Context, p *model.DataPlane) (string, error) {
 	get := func(k string) string { s, _ := p.Authorization[k].(string); return s }
+	if cp := c.registrations.of(p); cp != nil {
+		return c.own(ctx, cp, p)
+	}
 	switch t := get("type"); {
 	case p.Authorization == nil:
 		return "", nil
