@@ -37,7 +37,8 @@ func settingsOf(dir string) map[string][]setting {
 		"nats-stream": append(slices.Clone(function[:2]), setting{"TENANTS_DIR", filepath.Join(dir, "folder"), ""},
 			setting{"NATS_URL", "nats://127.0.0.1:1", "nowhere"}, file("NATS_ACCOUNTS_DIR", "folder")),
 		"local-broker": {
-			file("MANIFESTS_DIRS", "folder"), file("INTERNAL_TOKEN_FILE", "secret"), {"SUBSCRIBERS", "a=http://127.0.0.1:1", "a"},
+			file("MANIFESTS_DIRS", "folder"), file("INTERNAL_TOKEN_FILE", "secret"),
+			{"SUBSCRIBERS", "a=http://127.0.0.1:1", "a"},
 			{"DATA_DIR", filepath.Join(dir, "folder"), filepath.Join(dir, "secret", "below-a-file")},
 		},
 		"sandbox": {{"SANDBOX_CONFIG", "", ""}},
