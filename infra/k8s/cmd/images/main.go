@@ -45,6 +45,7 @@ var packages = map[string]string{
 	"bucket-events": "./functions/bucket-events", "asset-publisher": "./functions/asset-publisher",
 	"negotiation-approver": "./functions/negotiation-approver", "subscription-manager": "./functions/subscription-manager",
 	"transfer-puller": "./functions/transfer-puller", "transfer-pusher": "./functions/transfer-pusher", "data-server": "./functions/data-server",
+	"nats-stream": "./functions/nats-stream",
 }
 
 // settings are the flags, and what the commit says.

@@ -97,6 +97,30 @@ func TestWithTokenExchangeEachPodHasATokenForIt(t *testing.T) {
 	}
 }
 
+// A function that is off by default comes with all that a function has.
+func TestTheExampleOfATransferProfileHasWhatAFunctionHas(t *testing.T) {
+	m, err := render.Folder("testdata/nats-stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := m.AsYaml()
+	if err != nil {
+		t.Fatal(err)
+	}
+	promised := []check.Promise{
+		{Name: "internal-token", Keys: []string{"internal-token"}},
+		{Name: "dps-gateway", Keys: []string{"controlplane-key", "signing-key.pem"}},
+		{Name: "tenant-secrets", Keys: []string{"example-app", "example-cp", "example-s3"}},
+		{Name: "redis", Keys: []string{"password", "ca.crt"}},
+	}
+	for _, f := range check.Manifests(text, check.Options{Promised: promised}) {
+		t.Error(f)
+	}
+	if n := bytes.Count(text, []byte("networking.knative.dev/visibility: cluster-local")); n != 8 {
+		t.Errorf("%d functions are closed to the outside, want eight", n)
+	}
+}
+
 // Each file of testdata/broken is the overlay dev with one thing done wrong, and what must be said of it. "remove" takes an object
 // away, "patch" (RFC 6902) changes one, "add" puts one more there. Adding a case is adding a file.
 func TestEachRuleNamesObjectAndField(t *testing.T) {
