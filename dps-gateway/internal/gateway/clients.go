@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tidegate/tidegate/dps-gateway/internal/direct"
 	"github.com/tidegate/tidegate/shared/auth"
 	"github.com/tidegate/tidegate/shared/egress"
 	"github.com/tidegate/tidegate/shared/management"
@@ -14,10 +15,11 @@ import (
 // clients are the HTTP clients of the gateway, by whom they call.
 type clients struct {
 	functions *http.Client // with the internal secret; calls bound their time themselves
+	broker    *http.Client // the same, for events: small, many, and good to send twice
 	outside   *http.Client // control planes, token endpoints
 	peers     *http.Client // refresh endpoints that other participants name
 	planes    *http.Client // control planes that have registered themselves, and what they name
-	base      *http.Transport
+	base      *direct.Transport
 
 	mu         sync.Mutex
 	management map[string]managementOf
@@ -32,19 +34,21 @@ func newClients(secret *auth.SharedSecret, cfg Config) *clients {
 	base := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		MaxIdleConns:        512,
-		MaxIdleConnsPerHost: 256, // the outbox has that many events under way to one broker
+		MaxIdleConnsPerHost: 256, // the outbox has that many events under way to one broker, which may be behind TLS
 		IdleConnTimeout:     90 * time.Second,
 		TLSHandshakeTimeout: 10 * time.Second,
 		ForceAttemptHTTP2:   true,
 		DisableCompression:  true, // what a data server says passes as it is
 	}
 	noRedirect := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	near := &direct.Transport{Next: base, Proxy: base.Proxy}
 	return &clients{
 		functions:  &http.Client{Transport: secret.Transport(base), CheckRedirect: noRedirect},
+		broker:     &http.Client{Transport: secret.Transport(near), CheckRedirect: noRedirect},
 		outside:    &http.Client{Transport: base, CheckRedirect: noRedirect, Timeout: 60 * time.Second},
 		peers:      egress.NewClient(egress.Options{AllowPrivate: cfg.PrivatePeers, Timeout: 10 * time.Second}),
 		planes:     egress.NewClient(egress.Options{AllowPrivate: cfg.PrivateControlPlanes, Timeout: 15 * time.Second}),
-		base:       base,
+		base:       near,
 		management: map[string]managementOf{},
 	}
 }

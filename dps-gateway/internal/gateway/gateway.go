@@ -162,7 +162,7 @@ func (g *Gateway) assemble(f files) {
 	transfers := func(t *tenant.Tenant) (outbox.Transfers, error) { return g.clients.of(t) }
 	g.relay = outbox.NewRelay(g.rdb, bell, outbox.Config{
 		Senders: map[outbox.Lane]outbox.Sender{
-			outbox.LaneEvent:     outbox.NewEventSender(f.internal, cfg.Sink, g.clients.functions, cfg.EventWait),
+			outbox.LaneEvent:     outbox.NewEventSender(f.internal, cfg.Sink, g.clients.broker, cfg.EventWait),
 			outbox.LaneCallback:  outbox.NewCallbackSender(g.tenants, transfers, g.planes, g.store).WithAnswers(g.store),
 			outbox.LaneTerminate: outbox.NewTerminateSender(g.tenants, transfers, g.store),
 			outbox.LaneHook:      hook.NewSender(hooks, g.store),
