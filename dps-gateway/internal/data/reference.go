@@ -49,9 +49,8 @@ func newReference(r gatewayapi.DataReference) (*reference, error) {
 	return out, nil
 }
 
-// serveReference answers with the object, or with what the request's conditions ask for. Once it has begun to write, a
-// failure shows in the outcome and the connection must be broken.
-func (s *Server) serveReference(ctx context.Context, w http.ResponseWriter, r *http.Request, st *stream, l *lane, t *tenant.Tenant, ref *reference) (outcome, error) {
+// serveReference answers with the object, or with what the request's conditions ask for. The object itself is left to be sent.
+func (s *Server) serveReference(w http.ResponseWriter, r *http.Request, a *answering, t *tenant.Tenant, ref *reference) (outcome, error) {
 	h := w.Header()
 	if code := precondition(r.Header, ref.etag); code != 0 {
 		h.Set("ETag", ref.etag)
@@ -69,12 +68,9 @@ func (s *Server) serveReference(ctx context.Context, w http.ResponseWriter, r *h
 		h.Set("Content-Range", "bytes */"+strconv.FormatInt(ref.Size, 10))
 		return outcome{}, errRange
 	}
-	body, err := s.openSpared(ctx, t, ref, r.Method, part)
+	body, err := s.openSpared(a.ctx, t, ref, r.Method, part)
 	if err != nil {
 		return outcome{}, err
-	}
-	if body != nil {
-		defer func() { _ = body.Close() }() // read only
 	}
 	h.Set("ETag", ref.etag)
 	h.Set("Repr-Digest", ref.digest)
@@ -89,12 +85,12 @@ func (s *Server) serveReference(ctx context.Context, w http.ResponseWriter, r *h
 		code = http.StatusPartialContent
 		h.Set("Content-Range", contentRange(part, ref.Size))
 	}
-	if body == nil || part.length == 0 {
+	if body == nil {
 		w.WriteHeader(code)
 		return outcome{code: code}, nil
 	}
-	n, err := s.send(ctx, w, st, l, body, part.length, code)
-	return outcome{code: code, bytes: n, broken: err}, nil
+	a.body, a.length, a.code = body, part.length, code
+	return outcome{code: code}, nil
 }
 
 func contentRange(p span, size int64) string {
@@ -196,65 +192,80 @@ func storeFailure(err error) error {
 	}
 }
 
-// send writes n bytes of body. What is small goes out in one write with the header; the rest in chunks, each within the stall
-// time, and from a file by the kernel.
-func (s *Server) send(ctx context.Context, w http.ResponseWriter, st *stream, l *lane, body io.Reader, n int64, code int) (int64, error) {
+// send writes the body that is left. What is small goes out in one write with the header; the rest in chunks, each within the stall
+// time, and from a file by the kernel. A failure must break the connection.
+func (s *Server) send(w http.ResponseWriter, a *answering) (int64, error) {
+	n := a.length
 	if n <= smallBody {
-		return s.sendSmall(ctx, w, st, l, body, int(n), code)
+		return s.sendSmall(w, a)
 	}
-	src := body
-	if b, ok := body.(*storeBody); ok {
+	var src io.Reader = a.body
+	if b, ok := src.(*storeBody); ok {
 		src = b.ReadCloser
 		if f, ok := src.(interface{ File() *os.File }); ok {
 			src = f.File() // a limited *os.File is what the network stack recognises
 		}
 	}
-	w.WriteHeader(code)
+	w.WriteHeader(a.code)
 	if n > chunk {
 		// net/http copies the beginning of a body whose header is not out through a buffer of 32 KiB, and holds that as long as the body
 		// takes: the first of its pages for each slow client. An error shows at the first chunk, too.
 		_ = http.NewResponseController(w).Flush()
 	}
-	give := time.AfterFunc(2*s.cfg.Stall, st.cancel) // the store has as long to give a chunk as the client has to take it
+	give := time.AfterFunc(2*s.cfg.Stall, a.cancel) // the store has as long to give a chunk as the client has to take it
 	defer give.Stop()
 	var sent int64
 	for sent < n {
 		size := min(n-sent, chunk)
-		if err := l.pace(ctx, int(size)); err != nil {
+		if err := a.lane.pace(a.ctx, int(size)); err != nil {
 			return sent, err
 		}
-		if !st.extend(s.cfg.Stall) {
+		if !a.st.extend(s.cfg.Stall) {
 			return sent, errCut
 		}
 		give.Reset(2 * s.cfg.Stall)
-		m, err := io.CopyN(w, src, size)
+		m, err := copyN(w, src, size)
 		sent += m
-		s.Metrics.Bytes(st.access.ParticipantContextID, m)
+		s.Metrics.Bytes(a.st.access.ParticipantContextID, m)
 		if err != nil {
 			return sent, err
 		}
 	}
-	if st.isCut() {
+	if a.st.isCut() {
 		return sent, errCut
 	}
 	return sent, nil
 }
 
-func (s *Server) sendSmall(ctx context.Context, w http.ResponseWriter, st *stream, l *lane, body io.Reader, n, code int) (int64, error) {
+// copyN is io.CopyN, without what that has on the stack for writers that can't read by themselves.
+func copyN(w io.Writer, src io.Reader, n int64) (int64, error) {
+	to, ok := w.(io.ReaderFrom)
+	if !ok {
+		return io.CopyN(w, src, n)
+	}
+	m, err := to.ReadFrom(io.LimitReader(src, n))
+	if err == nil && m < n {
+		err = io.EOF
+	}
+	return m, err
+}
+
+func (s *Server) sendSmall(w http.ResponseWriter, a *answering) (int64, error) {
 	buf, _ := smallBodies.Get().(*[]byte)
 	defer smallBodies.Put(buf)
-	if err := l.pace(ctx, n); err != nil {
+	n := int(a.length)
+	if err := a.lane.pace(a.ctx, n); err != nil {
 		return 0, err
 	}
-	if _, err := io.ReadFull(body, (*buf)[:n]); err != nil {
+	if _, err := io.ReadFull(a.body, (*buf)[:n]); err != nil {
 		return 0, err
 	}
-	if !st.extend(s.cfg.Stall) {
+	if !a.st.extend(s.cfg.Stall) {
 		return 0, errCut
 	}
-	w.WriteHeader(code)
+	w.WriteHeader(a.code)
 	m, err := w.Write((*buf)[:n])
-	s.Metrics.Bytes(st.access.ParticipantContextID, int64(m))
+	s.Metrics.Bytes(a.st.access.ParticipantContextID, int64(m))
 	return int64(m), err
 }
 

@@ -3,6 +3,7 @@ package data
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 
@@ -154,7 +155,14 @@ func (s *Server) data(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	pc := access.ParticipantContextID
-	out, err := s.admit(w, r, access)
+	a, out, err := s.answer(w, r, access)
+	if a != nil {
+		defer a.end() // if a panic comes before the one below
+		if err == nil && a.body != nil {
+			out.bytes, out.broken = s.send(w, a)
+		}
+		a.end()
+	}
 	switch {
 	case err != nil && r.Context().Err() != nil: // the client has gone, so that is why, and nobody is left to tell
 		out.code = statusClientGone
@@ -186,52 +194,92 @@ func (s *Server) authenticate(r *http.Request, dir dps.Direction) (*token.Access
 	return a, nil
 }
 
-func (s *Server) admit(w http.ResponseWriter, r *http.Request, a *token.Access) (outcome, error) {
-	t, ok := s.Tenants.Get(a.ParticipantContextID)
+// answering is a request that was admitted. It keeps what is needed to send a long body, so that what has decided about the request can
+// have returned: a stream may take hours, and a goroutine needs a small stack only if little stands on it.
+type answering struct {
+	streams *streams
+	metrics Metrics
+	ctx     context.Context //nolint:containedctx // the request's, cancelled when the stream is cut
+	cancel  context.CancelFunc
+	st      *stream
+	lane    *lane
+	body    io.ReadCloser // that is left to be sent; nil if nothing is
+	length  int64         // of it
+	code    int           // to send before it
+	ended   bool
+}
+
+// end lets go of everything. It may be called again.
+func (a *answering) end() {
+	if a.ended {
+		return
+	}
+	a.ended = true
+	if a.body != nil {
+		_ = a.body.Close() // read only
+	}
+	a.metrics.StreamClosed(a.st.access.ParticipantContextID)
+	a.streams.remove(a.st)
+	a.cancel()
+	a.lane.release()
+}
+
+// answer admits a request and answers it, but for a body that the result holds. The result, if there is one, must be ended.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, access *token.Access) (*answering, outcome, error) {
+	t, ok := s.Tenants.Get(access.ParticipantContextID)
 	if !ok {
-		return outcome{}, errNotServed()
+		return nil, outcome{}, errNotServed()
 	}
 	l, err := s.admission.enter(t)
 	if err != nil {
-		return outcome{}, err
+		return nil, outcome{}, err
 	}
-	defer l.release()
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	st := &stream{access: a, rc: http.NewResponseController(w), conn: connOf(ctx), cancel: cancel, seen: time.Now()}
-	s.streams.add(st) // before the state is read: what changes after the read finds the stream
-	defer s.streams.remove(st)
-	s.Metrics.StreamOpened(a.ParticipantContextID)
-	defer s.Metrics.StreamClosed(a.ParticipantContextID)
-	live, err := s.live.read(ctx, refOf(a))
-	if st.isCut() { // by what happened to the flow before the request came, and was heard of only now
+	a := &answering{streams: s.streams, metrics: s.Metrics, lane: l}
+	a.ctx, a.cancel = context.WithCancel(r.Context())
+	a.st = &stream{access: access, rc: http.NewResponseController(w), conn: connOf(a.ctx), cancel: a.cancel, seen: time.Now()}
+	s.streams.add(a.st) // before the state is read: what changes after the read finds the stream
+	s.Metrics.StreamOpened(access.ParticipantContextID)
+	returned := false
+	defer func() {
+		if !returned { // it panics
+			a.end()
+		}
+	}()
+	out, err := s.admitted(w, r, a, t)
+	returned = true
+	return a, out, err
+}
+
+func (s *Server) admitted(w http.ResponseWriter, r *http.Request, a *answering, t *tenant.Tenant) (outcome, error) {
+	live, err := s.live.read(a.ctx, refOf(a.st.access))
+	if a.st.isCut() { // by what happened to the flow before the request came, and was heard of only now
 		return outcome{}, errNotServed()
 	}
 	if err != nil {
 		return outcome{}, err
 	}
-	if err := may(a, &live, live.Takes); err != nil {
+	if err := may(a.st.access, &live, live.Takes); err != nil {
 		return outcome{}, err
 	}
-	return s.serve(ctx, w, r, st, l, t, &live)
+	return s.serve(w, r, a, t, &live)
 }
 
-func (s *Server) serve(ctx context.Context, w http.ResponseWriter, r *http.Request, st *stream, l *lane, t *tenant.Tenant, live *flowstore.Served) (outcome, error) {
-	a := st.access
-	path, query, err := asked(r, a.DataFlowID)
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, a *answering, t *tenant.Tenant, live *flowstore.Served) (outcome, error) {
+	access := a.st.access
+	path, query, err := asked(r, access.DataFlowID)
 	if err != nil {
 		return outcome{}, err
 	}
 	q := question{
-		pc: a.ParticipantContextID, flow: a.DataFlowID, dataset: a.DatasetID, revision: live.DatasetRevision, path: path, query: query,
+		pc: access.ParticipantContextID, flow: access.DataFlowID, dataset: access.DatasetID, revision: live.DatasetRevision, path: path, query: query,
 	}
-	ref, val, err := s.fanout.ask(ctx, q, &gatewayapi.DataRequest{
-		ParticipantContextID: a.ParticipantContextID, DataFlowID: a.DataFlowID, AgreementID: a.AgreementID,
-		CounterPartyID: a.CounterPartyID, Profile: live.Profile, Method: r.Method, Path: path, Query: query,
+	ref, val, err := s.fanout.ask(a.ctx, q, &gatewayapi.DataRequest{
+		ParticipantContextID: access.ParticipantContextID, DataFlowID: access.DataFlowID, AgreementID: access.AgreementID,
+		CounterPartyID: access.CounterPartyID, Profile: live.Profile, Method: r.Method, Path: path, Query: query,
 		Header: passed(r.Header),
 	})
 	switch {
-	case st.isCut():
+	case a.st.isCut():
 		if val != nil {
 			val.close()
 		}
@@ -239,9 +287,9 @@ func (s *Server) serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	case err != nil:
 		return outcome{}, err
 	case val != nil:
-		return s.serveValue(ctx, w, r, st, l, val), nil
+		return s.serveValue(a.ctx, w, r, a.st, a.lane, val), nil
 	}
-	out, err := s.serveReference(ctx, w, r, st, l, t, ref)
+	out, err := s.serveReference(w, r, a, t, ref)
 	if problem.Is(err, problem.Unavailable) {
 		s.fanout.forget(q) // the object may have changed: ask anew
 	}
