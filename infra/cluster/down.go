@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -37,7 +38,7 @@ func (l Layout) Down(ctx context.Context, out io.Writer) error {
 	for _, name := range []string{"containerd", "kube-apiserver", "etcd", "holder"} {
 		errs = append(errs, l.stopProcess(ctx, name, stopGrace))
 	}
-	errs = append(errs, removeNamespace(ctx, before), before.restoreSysctls(), removeGroups(), l.removeFiles(ctx, before))
+	errs = append(errs, stopGuests(ctx), removeNamespace(ctx, before), before.restoreSysctls(), removeGroups(), l.removeFiles(ctx, before))
 	now, err := l.LookAtHost(ctx)
 	errs = append(errs, err)
 	if left := before.Left(now); len(left) > 0 {
@@ -81,6 +82,29 @@ func (l Layout) stopContainers(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// stopGuests ends what is still running in the network namespace: commands that Exec has brought in, and what they have left. Their
+// cluster is gone.
+func stopGuests(ctx context.Context) error {
+	if _, err := os.Stat(netnsFile); err != nil {
+		return nil //nolint:nilerr // it was never made, or is gone
+	}
+	out, err := run(ctx, "ip", "netns", "pids", netnsName)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for field := range strings.FieldsSeq(string(out)) {
+		id, err := strconv.Atoi(field)
+		if err != nil {
+			return fmt.Errorf("process ids of the namespace: %w", err)
+		}
+		if started, err := startTime(id); err == nil {
+			errs = append(errs, process{id, started}.stop(ctx, stopGrace))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // removeNamespace removes the name of the network namespace, and the mount that 'ip' made for the first name on the machine, unless

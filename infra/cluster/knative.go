@@ -15,6 +15,7 @@ var settings = []struct{ namespace, name, data string }{
 	{"knative-serving", "config-network", `{"ingress-class":"tidegate.ingress.networking.knative.dev"}`},
 	{"knative-serving", "config-deployment", `{"registries-skipping-tag-resolving":"` + ImageRepository + `"}`}, // there is no registry to ask
 	{"knative-serving", "config-domain", `{"example.com":""}`},
+	{"knative-serving", "config-autoscaler", `{"allow-zero-initial-scale":"true"}`}, // so that functions of many tenants can be installed at rest
 }
 
 // installKnative brings Knative Serving and Eventing to the cluster and waits until all of it is available.
