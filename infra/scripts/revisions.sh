@@ -13,8 +13,9 @@ canary)
   : "${IMAGE:?IMAGE=registry/…:tag of the new version is expected}"
   percent=${PERCENT:-10}
   [[ $percent =~ ^[0-9]+$ ]] && ((percent <= 99)) || { echo "PERCENT=$percent: 0 to 99 is expected; promote gives all" >&2; exit 1; }
-  old=$(get .status.latestReadyRevisionName)
-  [[ -n $old ]] || { echo "$service has no revision that is ready" >&2; exit 1; }
+  # The revision that has all the traffic, which is not the latest one after a roll-back.
+  old=$(get '.status.traffic[?(@.percent==100)].revisionName')
+  [[ -n $old ]] || { echo "$service has no revision with all the traffic: promote or roll back first" >&2; exit 1; }
   # One patch: the new revision never has all the traffic, not even for a moment.
   k patch ksvc "$service" --type json -p "[
     {\"op\":\"replace\",\"path\":\"/spec/template/spec/containers/0/image\",\"value\":\"$IMAGE\"},
@@ -30,6 +31,7 @@ rollback)
   stable=$(get '.spec.traffic[?(@.tag=="stable")].revisionName')
   [[ -n $stable ]] || { echo "$service has no revision tagged stable: there is no canary to roll back from" >&2; exit 1; }
   traffic "[{\"revisionName\":\"$stable\",\"percent\":100,\"tag\":\"stable\"}]"
+  k wait ksvc "$service" --for=condition=Ready --timeout=180s
   ;;
 show)
   k get revisions -l "serving.knative.dev/service=$service"
