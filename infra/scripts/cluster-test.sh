@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs the test of Tidegate on a cluster: the one of KUBECONFIG with images from IMAGE_REPO, else the one of this machine, which is
-# started if it is not up and ended if it was started here.
+# started if it is not up and ended if it was started here. What pods wrote, and the state of the cluster when a chapter has failed, is
+# in CLUSTER_DIR/log/test then.
 # Usage: cluster-test.sh CLUSTER_DIR [flags of the test…]
 set -euo pipefail
 dir=$1
 shift
 cluster=(bin/cluster -dir "$dir")
-export CLUSTER_TEST=1 CLUSTER_MANIFEST=$PWD/bin/manifests/dev.yaml
+export CLUSTER_TEST=1 CLUSTER_MANIFEST=$PWD/bin/manifests/dev.yaml CLUSTER_LOGS=$dir/log/test
 flags=(-test.v -test.failfast "$@")
 
 if [ -n "${KUBECONFIG:-}" ]; then

@@ -15,6 +15,9 @@ func TestCluster(t *testing.T) {
 		{"a bad revision of the approver approves nothing and loses nothing", (*world).badRevision},
 		{"a rolling update of the gateway breaks nothing", (*world).rollingUpdate},
 		{"a long transfer goes on slice by slice", (*world).longTransfer},
+		{"a tenant's events wake its own functions", (*world).ownLine},
+		{"bursts are held where it costs little", (*world).bursts},
+		{"a hundred tenants with lines of their own are accepted", (*world).hundredTenants},
 		{"functions start as fast as a function can", (*world).coldStarts},
 		{"a NetworkPolicy is enforced, or reported as not enforced", (*world).networkPolicy},
 	} {

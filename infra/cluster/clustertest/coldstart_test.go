@@ -1,31 +1,27 @@
 package clustertest
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
-	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
 	"github.com/tidegate/tidegate/eventing/catalogue"
-	"github.com/tidegate/tidegate/shared/auth"
-	"github.com/tidegate/tidegate/shared/eventsig"
 )
 
 const (
 	rounds       = 4   // each function starts this often
+	moreRounds   = 8   // and those that were over the bar then, and hello, this often again at most: the machine has other work too
 	coldStartBar = 1.5 // times what hello takes
 	mebibyte     = 1 << 20
 )
+
+// yardstick is the function that the others are compared with.
+const yardstick = "hello"
 
 // starter wakes one function by one event that asks for next to nothing.
 type starter struct {
@@ -34,11 +30,15 @@ type starter struct {
 	event    func(n int) (*event.Event, error)
 }
 
-// helloType is the type that only hello's Trigger takes.
-const helloType = "io.tidegate.test.hello"
+// The types that only Triggers of this test take. That of data-server brings what no data request is, and is refused: data-server is no
+// subscriber, so what is measured of it is its start.
+const (
+	helloType = "io.tidegate.test.hello"
+	dataType  = "io.tidegate.test.data"
+)
 
 var starters = []starter{
-	{"hello", 0, func(n int) (*event.Event, error) { return ping(n, helloType, "") }},
+	{yardstick, 0, func(n int) (*event.Event, error) { return ping(n, helloType, "") }},
 	{"bucket-events", 40 * mebibyte, func(n int) (*event.Event, error) { return ping(n, catalogue.Schedule, "sweep") }},
 	{"asset-publisher", 40 * mebibyte, func(n int) (*event.Event, error) {
 		return catalogue.New("cluster-test", "provider", catalogue.ObjectRemoved, "outbox/never-there", catalogue.Object{Bucket: "outbox", Key: "never-there"}, fmt.Sprint(n))
@@ -47,6 +47,7 @@ var starters = []starter{
 	{"subscription-manager", 24 * mebibyte, func(n int) (*event.Event, error) { return ping(n, catalogue.Schedule, "supply") }},
 	{"transfer-puller", 40 * mebibyte, func(n int) (*event.Event, error) { return started(n, "consumer", "CONSUMER", "PULL") }},
 	{"transfer-pusher", 40 * mebibyte, func(n int) (*event.Event, error) { return started(n, "provider", "PROVIDER", "PUSH") }},
+	{"data-server", 40 * mebibyte, func(n int) (*event.Event, error) { return ping(n, dataType, "") }},
 }
 
 // ping is what a PingSource sends.
@@ -64,7 +65,11 @@ func ping(n int, eventType, schedule string) (*event.Event, error) {
 
 // started tells of a flow that nobody knows: what there is to do is to find that out.
 func started(n int, pc, role, direction string) (*event.Event, error) {
-	id := fmt.Sprintf("%s-never-there-%d", pc, n)
+	return startedEvent(pc, fmt.Sprintf("%s-never-there-%d", pc, n), role, direction)
+}
+
+// startedEvent tells of a flow that has started.
+func startedEvent(pc, id, role, direction string) (*event.Event, error) {
 	return catalogue.New("cluster-test", pc, catalogue.DataFlowStarted, id, catalogue.DataFlow{
 		DataFlowID: id, State: "STARTED", Role: role, Direction: direction, Profile: "http-pull", Revision: 1,
 	}, fmt.Sprint(time.Now().UnixNano()))
@@ -75,30 +80,29 @@ func started(n int, pc, role, direction string) (*event.Event, error) {
 func (w *world) coldStarts(t *testing.T) { //nolint:thelper // a chapter of the test, no helper
 	w.installHello(t)
 	w.kubectl(t, "delete", "pingsource", "--all") // the schedules are sent by hand now
-	broker := "http://" + forward(t, "knative-eventing", "broker-ingress", 80) + "/" + namespace + "/default"
-	token := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(token, []byte(secret(t, "internal-token", "internal-token")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	shared, err := auth.NewSharedSecret(token)
-	if err != nil {
-		t.Fatal(err)
-	}
 	times := map[string][]time.Duration{}
 	memory := map[string]int64{}
-	for round := range rounds {
-		atZero(t)
+	for round := range rounds + moreRounds {
+		again := slow(times)
+		if round >= rounds && len(again) == 0 {
+			break
+		}
+		w.atZero(t)
 		for _, s := range starters {
+			if round >= rounds && s.function != yardstick && !slices.Contains(again, s.function) {
+				continue
+			}
 			e, err := s.event(round)
 			if err != nil {
 				t.Fatal(err)
 			}
-			eventsig.Sign(shared, e)
-			took, status := send(t, broker, e)
+			took, status := w.broker.send(t, e)
 			t.Logf("round %d: %s answered after %v (%d)", round, s.function, took.Round(time.Millisecond), status)
 			times[s.function] = append(times[s.function], took)
-			for name, bytes := range w.memory(t) {
-				memory[name] = max(memory[name], bytes)
+			for _, c := range w.api.containers(t) {
+				if c.namespace == namespace && c.name != "queue-proxy" {
+					memory[c.name] = max(memory[c.name], c.memory)
+				}
 			}
 		}
 	}
@@ -133,74 +137,35 @@ spec:
   broker: default
   filter: {attributes: {type: %[3]s}}
   subscriber: {ref: {apiVersion: serving.knative.dev/v1, kind: Service, name: hello}}
-`, namespace, hello(), helloType))
-	w.kubectl(t, "wait", "ksvc/hello", "trigger/hello", "--for=condition=Ready", "--timeout=120s")
+---
+apiVersion: eventing.knative.dev/v1
+kind: Trigger
+metadata: {name: data-server-start, namespace: %[1]s}
+spec:
+  broker: default
+  filter: {attributes: {type: %[4]s}}
+  delivery: {retry: 0}
+  subscriber: {ref: {apiVersion: serving.knative.dev/v1, kind: Service, name: data-server}, uri: /data}
+`, namespace, hello(), helloType, dataType))
+	w.kubectl(t, "wait", "ksvc/hello", "trigger/hello", "trigger/data-server-start", "--for=condition=Ready", "--timeout=120s")
 }
 
-// send posts an event to the Broker and returns when it has answered.
-func send(t *testing.T, broker string, e *event.Event) (time.Duration, int) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, broker, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cehttp.WriteRequest(binding.WithForceBinary(ctx), (*binding.EventMessage)(e), req); err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = res.Body.Close()
-	return time.Since(began), res.StatusCode
-}
-
-// memory reads the working set of the containers of the namespace's pods, without queue-proxy, from the nodes.
-func (w *world) memory(t *testing.T) map[string]int64 {
-	t.Helper()
-	nodes, err := tryKubectl(t.Context(), "", "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}")
-	if err != nil {
-		t.Logf("memory is not measured: %v", err)
-		return nil
-	}
-	used := map[string]int64{}
-	for node := range strings.FieldsSeq(nodes) {
-		out, err := tryKubectl(t.Context(), "", "get", "--raw", "/api/v1/nodes/"+node+"/proxy/stats/summary")
-		if err != nil {
-			t.Logf("memory is not measured on %s: %v", node, err)
-			continue
-		}
-		var summary struct {
-			Pods []struct {
-				PodRef     struct{ Name, Namespace string }
-				Containers []struct {
-					Name   string
-					Memory struct{ WorkingSetBytes int64 }
-				}
-			}
-		}
-		if err := json.Unmarshal([]byte(out), &summary); err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range summary.Pods {
-			for _, c := range p.Containers {
-				if p.PodRef.Namespace == namespace && c.Name != "queue-proxy" {
-					used[c.Name] = max(used[c.Name], c.Memory.WorkingSetBytes)
-				}
-			}
+// slow are the functions whose quickest start is over the bar.
+func slow(times map[string][]time.Duration) []string {
+	var names []string
+	for name, ts := range times {
+		if slices.Min(ts).Seconds() > coldStartBar*slices.Min(times[yardstick]).Seconds() {
+			names = append(names, name)
 		}
 	}
-	return used
+	return names
 }
 
 // judge writes the table and holds it against the bars. What is compared is the quickest start of each: the others tell of
 // the machine's other work.
 func judge(t *testing.T, times map[string][]time.Duration, memory map[string]int64) {
 	t.Helper()
-	yard := slices.Min(times["hello"])
+	yard := slices.Min(times[yardstick])
 	var b strings.Builder
 	_, _ = fmt.Fprintf(&b, "%-22s %10s %10s %8s %10s\n", "function", "quickest", "median", "x hello", "memory")
 	for _, s := range starters {

@@ -49,6 +49,7 @@ func forward(t *testing.T, ns, service string, port int) string {
 // forwardOnce forwards until the pod is gone.
 func forwardOnce(ctx context.Context, ns, service, ports string, ready chan<- struct{}) {
 	cmd := exec.CommandContext(ctx, "kubectl", "port-forward", "-n", ns, "service/"+service, ports)
+	endWithUs(cmd)
 	out, err := cmd.StdoutPipe()
 	if err != nil || cmd.Start() != nil {
 		return

@@ -1,10 +1,9 @@
 package clustertest
 
 import (
-	"context"
 	"fmt"
+	"slices"
 	"testing"
-	"time"
 
 	"github.com/tidegate/tidegate/infra/internal/demo"
 )
@@ -30,6 +29,7 @@ const filesPerVictim = 2
 
 // killedPods kills, while files are on their way, a pod of each kind at once and without grace.
 func (w *world) killedPods(t *testing.T) { //nolint:thelper // a chapter of the test, no helper
+	defer w.broker.supply(t, "")()
 	var files []demo.File
 	for i, v := range victims {
 		for j := range filesPerVictim {
@@ -50,23 +50,16 @@ func (w *world) reject(t *testing.T, name string) demo.File {
 	return f
 }
 
-// kill waits a while for pods of a kind, and ends them as a node that is gone does.
+// kill waits for pods of a kind, and ends them as a node that is gone does.
 func (w *world) kill(t *testing.T, ns, selector string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for {
-		list, err := pods(ctx, ns, selector)
-		if err == nil && len(list) > 0 {
-			break
+	eventually(t, arrival, func() error {
+		list, err := w.api.pods(t.Context(), ns, selector)
+		if err == nil && !slices.ContainsFunc(list, func(p pod) bool { return p.Metadata.DeletionTimestamp == nil && p.Status.Phase == "Running" }) {
+			err = fmt.Errorf("no pod %s came to be killed", selector)
 		}
-		select {
-		case <-ctx.Done():
-			t.Logf("no pod %s came to be killed", selector)
-			return
-		case <-time.After(poll):
-		}
-	}
+		return err
+	})
 	if _, err := tryKubectl(t.Context(), "", "delete", "pod", "-n", ns, "-l", selector, "--grace-period=0", "--force", "--wait=false"); err != nil {
 		t.Fatal(err)
 	}

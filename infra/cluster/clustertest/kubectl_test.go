@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os/exec"
 	"strings"
 	"testing"
@@ -15,9 +16,12 @@ import (
 // poll is the time between two looks at a condition: kubectl takes a tenth of a second itself.
 const poll = 500 * time.Millisecond
 
+// longest bounds one call of kubectl; those that wait for something have a time-out of their own, below it.
+const longest = 6 * time.Minute
+
 // tryKubectl runs kubectl; stdin may be empty.
 func tryKubectl(ctx context.Context, stdin string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "kubectl", args...)
 	cmd.Stdin = strings.NewReader(stdin)
@@ -33,18 +37,22 @@ func tryKubectl(ctx context.Context, stdin string, args ...string) (string, erro
 // kubectl runs kubectl in the namespace of the test; a failure ends the test.
 func (w *world) kubectl(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := tryKubectl(t.Context(), "", append([]string{"-n", namespace}, args...)...)
+	out, err := w.try(t.Context(), args...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
 }
 
-// apply brings objects to the cluster. A webhook whose pod is just being started refuses for a while.
+func (w *world) try(ctx context.Context, args ...string) (string, error) {
+	return tryKubectl(ctx, "", append([]string{"-n", namespace}, args...)...)
+}
+
+// apply brings objects to the cluster, whoever has changed them before. A webhook whose pod is just being started refuses for a while.
 func apply(t *testing.T, manifest string) {
 	t.Helper()
-	eventually(t, time.Minute, func() error {
-		_, err := tryKubectl(t.Context(), manifest, "apply", "-f", "-")
+	eventually(t, 2*time.Minute, func() error {
+		_, err := tryKubectl(t.Context(), manifest, "apply", "--server-side", "--force-conflicts", "-f", "-")
 		return err
 	})
 }
@@ -65,18 +73,22 @@ type pod struct {
 			Name         string `json:"name"`
 			RestartCount int    `json:"restartCount"`
 			Ready        bool   `json:"ready"`
+			State        struct {
+				Running *struct{} `json:"running"`
+			} `json:"state"`
+			LastState struct {
+				Terminated *struct {
+					Reason string `json:"reason"`
+				} `json:"terminated"`
+			} `json:"lastState"`
 		} `json:"containerStatuses"`
 	} `json:"status"`
 }
 
 // pods lists the pods of a namespace by their labels.
-func pods(ctx context.Context, ns, selector string) ([]pod, error) {
-	out, err := tryKubectl(ctx, "", "get", "pods", "-n", ns, "-l", selector, "-o", "json")
-	if err != nil {
-		return nil, err
-	}
+func (a api) pods(ctx context.Context, ns, selector string) ([]pod, error) {
 	var list struct{ Items []pod }
-	if err := json.Unmarshal([]byte(out), &list); err != nil {
+	if err := a.get(ctx, "/api/v1/namespaces/"+ns+"/pods?labelSelector="+url.QueryEscape(selector), &list); err != nil {
 		return nil, fmt.Errorf("pods: %w", err)
 	}
 	return list.Items, nil
@@ -86,8 +98,8 @@ func pods(ctx context.Context, ns, selector string) ([]pod, error) {
 const functionLabel = "serving.knative.dev/service"
 
 // running names the functions that have a pod.
-func running(ctx context.Context) ([]string, error) {
-	list, err := pods(ctx, namespace, functionLabel)
+func (a api) running(ctx context.Context) ([]string, error) {
+	list, err := a.pods(ctx, namespace, functionLabel)
 	if err != nil {
 		return nil, err
 	}
@@ -99,10 +111,10 @@ func running(ctx context.Context) ([]string, error) {
 }
 
 // atZero waits until no function has a pod. The schedules wake some every few minutes; between two of them there is such a moment.
-func atZero(t *testing.T) {
+func (w *world) atZero(t *testing.T) {
 	t.Helper()
 	eventually(t, 5*time.Minute, func() error {
-		names, err := running(t.Context())
+		names, err := w.api.running(t.Context())
 		if err == nil && len(names) > 0 {
 			err = fmt.Errorf("not at zero: %s", strings.Join(names, ", "))
 		}

@@ -13,7 +13,7 @@ import (
 const arrival = 5 * time.Minute
 
 func (w *world) rests(t *testing.T) { //nolint:thelper // a chapter of the test, no helper
-	atZero(t)
+	w.atZero(t)
 }
 
 // mainJob has the demo's files go their way, starting with everything at zero, and looks whether all is at zero again.

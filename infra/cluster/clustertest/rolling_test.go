@@ -1,8 +1,12 @@
 package clustertest
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,43 +14,60 @@ import (
 	"github.com/tidegate/tidegate/infra/internal/demo"
 )
 
-// The big file takes longer than the new pods need to take over and less than the drain time of the overlay (30 s).
-const (
-	bytesPerSecond = 8 << 20
-	streamed       = 144 << 20
-)
+// bytesPerSecond is the provider's bandwidth where a chapter limits it.
+const bytesPerSecond = 8 << 20
 
-// rollingUpdate replaces every pod of the gateway while a stream is open and signals come, and asserts that the stream was not cut.
+// rollingUpdate replaces every pod of the gateway while another participant reads a dataset and signals come, and asserts that the stream
+// was not cut: its reader takes little until the pod that it comes from has been told to end, and then all.
 func (w *world) rollingUpdate(t *testing.T) { //nolint:thelper // a chapter of the test, no helper
-	defer w.limitProvider(t)()
-	big := w.putBytes(t, "rolling/big.bin", streamed)
-	eventually(t, arrival, func() error {
-		r, err := w.records(t.Context())
-		if err == nil && len(r.deliveries[big.Name]) == 0 {
-			err = fmt.Errorf("the stream of %s is not open", big.Name)
-		}
+	flow := w.opened(t)
+	old := w.gateways(t)
+	res, err := flow.get(t.Context(), forward(t, namespace, "dps-gateway-public", 80), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	digest := sha256.New()
+	read := int64(0)
+	take := func(n int64) error {
+		got, err := io.CopyN(digest, res.Body, n)
+		read += got
 		return err
-	})
+	}
+	if err := take(1); err != nil {
+		t.Fatalf("the stream did not begin (%s): %v", res.Status, err)
+	}
+
+	defer w.broker.supply(t, "")()
 	began := time.Now()
 	w.kubectl(t, "rollout", "restart", "deployment/dps-gateway")
-	files := []demo.File{big}
+	var files []demo.File
 	for i := range 4 {
 		files = append(files, w.putBytes(t, fmt.Sprintf("rolling/%d.bin", i), 100_000+i))
 	}
-	w.kubectl(t, "rollout", "status", "deployment/dps-gateway", "--timeout=150s")
-	t.Logf("rolled out after %v", time.Since(began).Round(time.Second))
-	w.allArrive(t, files, arrival)
-	r := w.once(t, files)
-	for _, d := range r.deliveries[big.Name] {
-		t.Logf("delivery of %s: slices %d, attempts %d, resumed %t, done %v after the roll-out began",
-			big.Name, d.Slices, d.Attempts, d.Resumed, d.UpdatedAt.Sub(began).Round(time.Second))
-		if d.Attempts > 0 || d.Resumed || d.Slices > 1 {
-			t.Errorf("the stream of %s was cut by the update", big.Name)
+	eventually(t, arrival, func() error {
+		if err := take(64 << 10); err != nil {
+			t.Fatalf("after %d bytes, before the pod was told to end: %v", read, err)
 		}
-		if d.UpdatedAt.Before(began) {
-			t.Errorf("the stream of %s had ended before the update began: nothing was tested", big.Name)
+		for _, name := range w.gateways(t) {
+			if slices.Contains(old, name) {
+				return fmt.Errorf("the gateway's pod %s is not told to end", name)
+			}
 		}
+		return nil
+	})
+	told := time.Now()
+	time.Sleep(8 * time.Second) // the pause before SIGTERM, and DRAIN_DELAY: now the listeners are closed, and the stream goes on
+	if err := take(flow.file.Size - read); err != nil {
+		t.Errorf("the stream was cut after %d of %d bytes, %v after its pod was told to end: %v", read, flow.file.Size, time.Since(told).Round(time.Second), err)
 	}
+	if sum := hex.EncodeToString(digest.Sum(nil)); !t.Failed() && sum != flow.file.SHA256 {
+		t.Errorf("the stream had digest %s, not %s", sum, flow.file.SHA256)
+	}
+	t.Logf("pod told to end %v after the roll-out began, stream done %v later", told.Sub(began).Round(time.Second), time.Since(told).Round(time.Second))
+	w.kubectl(t, "rollout", "status", "deployment/dps-gateway", "--timeout=300s")
+	w.allArrive(t, files, arrival)
+	w.once(t, files)
 }
 
 // limitProvider gives the provider a bandwidth, and the gateway's pods the document with it at once.
@@ -68,7 +89,7 @@ func (w *world) limitProvider(t *testing.T) (lift func()) {
 		}
 		w.kubectl(t, "patch", "configmap", "tenants", "--type=merge", "-p", string(patch))
 		w.kubectl(t, "rollout", "restart", "deployment/dps-gateway")
-		w.kubectl(t, "rollout", "status", "deployment/dps-gateway", "--timeout=150s")
+		w.kubectl(t, "rollout", "status", "deployment/dps-gateway", "--timeout=300s")
 	}
 	set(fmt.Sprintf("%s\nlimits:\n  bytesPerSecond: %d\n", original, bytesPerSecond))
 	return func() { set(original) }

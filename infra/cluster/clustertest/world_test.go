@@ -29,10 +29,15 @@ const (
 
 // world is the installation under test, and the ways to it.
 type world struct {
-	repo    string // where the cluster gets the images from
-	gateway *gatewayapi.Client
-	outbox  objectstore.Store // the provider's bucket
-	inbox   objectstore.Store // the consumer's
+	api      api
+	watch    *watcher
+	broker   *broker
+	repo     string // where the cluster gets the images from
+	manifest string // the rendered overlay
+	gateway  *gatewayapi.Client
+	outbox   objectstore.Store // the provider's bucket
+	inbox    objectstore.Store // the consumer's
+	open     *openFlow         // see opened
 }
 
 // install installs the overlay dev and waits until all of it is ready.
@@ -49,9 +54,16 @@ func install(t *testing.T) *world {
 	if err != nil {
 		t.Fatalf("CLUSTER_MANIFEST, the rendered overlay dev: %v", err)
 	}
+	if err := os.RemoveAll(logDir()); err != nil { // of the run before
+		t.Fatal(err)
+	}
+	w.api = startAPI(t)
 	w.claimNamespace(t)
+	w.watch = watchPods(t, w.api, logDir())
+	t.Cleanup(func() { evidence(t) })
 	began := time.Now()
-	apply(t, strings.ReplaceAll(string(b), localRepo+"/", w.repo+"/"))
+	w.manifest = w.images(string(b))
+	apply(t, w.manifest)
 	w.waitReady(t)
 	t.Logf("installed and ready after %v", time.Since(began).Round(time.Second))
 	w.connect(t)
@@ -60,17 +72,33 @@ func install(t *testing.T) *world {
 	return w
 }
 
+// images has a manifest name the images of the repository that the cluster gets them from.
+func (w *world) images(manifest string) string {
+	return strings.ReplaceAll(manifest, localRepo+"/", w.repo+"/")
+}
+
 // claimNamespace makes the namespace, and refuses one that is somebody else's.
 func (w *world) claimNamespace(t *testing.T) {
 	t.Helper()
-	out, err := tryKubectl(t.Context(), "", "get", "namespace", namespace, "--ignore-not-found", "-o", "jsonpath={.metadata.labels."+ours+"}|{.metadata.name}")
-	if err != nil {
-		t.Fatal(err)
-	}
+	// A namespace that is going away, of the run before, is waited for: nothing can be made in it.
+	out := ""
+	eventually(t, 5*time.Minute, func() error {
+		var err error
+		out, err = tryKubectl(t.Context(), "", "get", "namespace", namespace, "--ignore-not-found", "-o",
+			"jsonpath={.metadata.labels."+ours+"}|{.metadata.name}|{.status.phase}")
+		if err == nil && strings.HasSuffix(out, "|Terminating") {
+			err = fmt.Errorf("namespace %s is still going away", namespace)
+		}
+		return err
+	})
 	switch out {
 	case "":
-		apply(t, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {%s: \"true\"}}\n", namespace, ours))
-	case "true|" + namespace:
+		for _, args := range [][]string{{"create", "namespace", namespace}, {"label", "namespace", namespace, ours + "=true"}} {
+			if _, err := tryKubectl(t.Context(), "", args...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	case "true|" + namespace + "|Active":
 	default:
 		t.Fatalf("namespace %s is there and is not this test's; remove it, or label it %s=true if it may be used and removed", namespace, ours)
 	}
@@ -79,9 +107,7 @@ func (w *world) claimNamespace(t *testing.T) {
 			t.Logf("namespace %s is kept", namespace)
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
-		defer cancel()
-		if _, err := tryKubectl(ctx, "", "delete", "namespace", namespace, "--timeout=180s"); err != nil {
+		if _, err := tryKubectl(context.Background(), "", "delete", "namespace", namespace, "--timeout=300s"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -100,7 +126,7 @@ func (w *world) waitReady(t *testing.T) {
 		{"wait", "--for=condition=Ready", "trigger", "--all"},
 		{"rollout", "status", "deployment/dps-gateway"},
 	} {
-		args := append([]string{"-n", namespace}, append(what, "--timeout=150s")...)
+		args := append([]string{"-n", namespace}, append(what, "--timeout=300s")...)
 		if _, err := tryKubectl(t.Context(), "", args...); err != nil {
 			state, _ := tryKubectl(t.Context(), "", "get", "pods,ksvc,broker,trigger", "-n", namespace)
 			t.Fatalf("%v\n%s", err, state)
@@ -123,6 +149,7 @@ func (w *world) connect(t *testing.T) {
 	base.DisableKeepAlives = true // a forwarding that was made anew knows nothing of old connections
 	hc := &http.Client{Timeout: 20 * time.Second, Transport: shared.Transport(base)}
 	w.gateway = gatewayapi.NewClient("http://"+forward(t, namespace, "dps-gateway", 80), hc)
+	w.broker = reachBroker(t)
 	w.outbox = bucket(t, "provider", "outbox")
 	w.inbox = bucket(t, "consumer", "inbox")
 }
