@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
+	"github.com/tidegate/tidegate/dps-gateway/internal/redisconn"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/problem"
 )
@@ -93,7 +94,7 @@ func (s *Registrations) write(ctx context.Context, pc, id string, doc []byte, on
 }
 
 func unavailable(err error) error {
-	e := problem.Wrap(problem.Unavailable, err, "the registrations of control planes can't be reached")
+	e := problem.Wrap(problem.Unavailable, redisconn.Trouble(err), "the registrations of control planes can't be reached")
 	e.RetryAfter = time.Second
 	return e
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
 	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
+	"github.com/tidegate/tidegate/dps-gateway/internal/redisconn"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
@@ -190,7 +191,7 @@ func unavailable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return problem.Wrap(problem.Timeout, err, "the caller has gone")
 	}
-	e := problem.Wrap(problem.Unavailable, err, "the store of data flows can't be reached")
+	e := problem.Wrap(problem.Unavailable, redisconn.Trouble(err), "the store of data flows can't be reached")
 	e.RetryAfter = time.Second
 	return e
 }

@@ -47,6 +47,8 @@ type Config struct {
 	DIDPlainHTTP         bool          `env:"DID_PLAIN_HTTP" envDefault:"false"`              // DID documents by http: for development
 	DecisionWait         time.Duration `env:"DECISION_WAIT" envDefault:"10s"`                 // how long a provider's start waits for a decision
 	HookWait             time.Duration `env:"HOOK_WAIT" envDefault:"10s"`                     // how long a signal waits for a function that serves its profile
+	SignalWait           time.Duration `env:"SIGNAL_WAIT" envDefault:"10s"`                   // how long a signal waits for a Redis that is restarted or fails over; 0 = not at all
+	SignalsWaiting       int           `env:"SIGNALS_WAITING" envDefault:"512"`               // signals that do so at once
 	DataWait             time.Duration `env:"DATA_WAIT" envDefault:"30s"`                     // how long a data request waits for a data server, cold start included
 	DataWaiting          int           `env:"DATA_WAITING" envDefault:"128"`                  // requests of a tenant that wait for a data server to start at once
 	DataPause            time.Duration `env:"DATA_PAUSE" envDefault:"5s"`                     // in which a data server or object store that failed five times in a row is not asked
@@ -120,6 +122,12 @@ func (c *Config) Validate() error {
 	}
 	if c.DrainDelay < 0 || c.DrainDelay > c.DrainTime {
 		fault("DRAIN_DELAY", "%v is out of range: 0s to DRAIN_TIME (%v) is expected", c.DrainDelay, c.DrainTime)
+	}
+	if c.SignalWait < 0 {
+		fault("SIGNAL_WAIT", "%v is out of range: 0s or more is expected", c.SignalWait)
+	}
+	if c.SignalsWaiting < 0 {
+		fault("SIGNALS_WAITING", "%d is out of range: 0 or more is expected", c.SignalsWaiting)
 	}
 	if c.DataWaiting <= 0 {
 		fault("DATA_WAITING", "%d is out of range: 1 or more is expected", c.DataWaiting)

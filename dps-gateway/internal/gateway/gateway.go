@@ -194,8 +194,12 @@ func (g *Gateway) assemble(f files) {
 	g.guard = &guard{rdb: g.rdb, cfg: cfg.Redis, log: log}
 	g.health = &health{rdb: g.rdb, guard: g.guard, tenantsDir: cfg.TenantsDir}
 
+	patience := signaling.NewPatience(cfg.SignalWait, cfg.SignalsWaiting, g.health.writesTo)
+	m.SignalsWaiting(patience.Waiting)
+
 	g.listeners[0].server = newServer(signaling.New(signaling.Deps{
 		URL: cfg.SignalingURL, Tenants: g.tenants, Flows: flows, Outbox: writer, Datasets: recs, Vetoer: decider, Keys: f.controlPlane, HTTP: g.clients.outside, Log: log,
+		Patience:      patience,
 		Registrations: registrations, Peers: g.clients.planes, AllowPlainHTTP: cfg.AllowPlainHTTP, AllowPrivate: cfg.PrivateControlPlanes,
 	}), log)
 	public := newServer(g.data.Handler(), log)

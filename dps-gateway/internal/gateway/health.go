@@ -97,6 +97,11 @@ func (h *health) writes(ctx context.Context) error {
 	return err
 }
 
+// writesTo tells whether Redis takes writes of a shard.
+func (h *health) writesTo(ctx context.Context, shard int) error {
+	return h.rdb.Set(ctx, keys.Probe(shard), "", probeLife).Err()
+}
+
 // settled notes what a probe has found, and tells whether Redis has taken writes for long enough.
 func (h *health) settled(writes bool) bool {
 	h.mu.Lock()

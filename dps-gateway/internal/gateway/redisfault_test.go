@@ -27,9 +27,17 @@ type faulty struct {
 
 func newFaulty(t *testing.T, args ...string) *faulty {
 	t.Helper()
+	return newFaultyWith(t, func(*gateway.Config) {}, args...)
+}
+
+func newFaultyWith(t *testing.T, change func(*gateway.Config), args ...string) *faulty {
+	t.Helper()
 	p := redistest.NewProcess(t, args...)
 	w := newWorldOn(t, p.Client(), "redis://"+p.Addr+"/0")
-	f := &faulty{running: w.start(func(c *gateway.Config) { c.Redis.Timeout = 500 * time.Millisecond }), redis: p}
+	f := &faulty{running: w.start(func(c *gateway.Config) {
+		c.Redis.Timeout = 500 * time.Millisecond
+		change(c)
+	}), redis: p}
 	f.grant = f.startFlow("provider", f.publish("provider", "a.txt", []byte("content")))
 	return f
 }

@@ -180,7 +180,7 @@ func (w *world) config() gateway.Config {
 		ApproverURL: w.outside.URL, DataServerURL: w.server.URL, TenantsDir: w.path("tenants"),
 		InternalTokenFile: w.path("secrets/internal"), ControlPlaneKeyFile: w.path("secrets/controlplane"), SigningKeyFile: w.path("secrets/signing.pem"),
 		Redis:          redisconn.Config{URL: w.redisURL, Timeout: 2 * time.Second, AllowVolatile: true},
-		AllowPlainHTTP: true, TokenTTL: time.Hour, DecisionWait: 2 * time.Second, HookWait: 2 * time.Second, DataWait: 2 * time.Second, DataWaiting: 128, DataPause: 200 * time.Millisecond, StallTime: 5 * time.Second,
+		AllowPlainHTTP: true, TokenTTL: time.Hour, DecisionWait: 2 * time.Second, HookWait: 2 * time.Second, DataWait: 2 * time.Second, DataWaiting: 128, SignalsWaiting: 512, DataPause: 200 * time.Millisecond, StallTime: 5 * time.Second,
 		EventWait: 5 * time.Second, Retention: time.Hour, TenantsEvery: 20 * time.Millisecond, DrainTime: time.Second, BlindTime: 20 * time.Second, LogLevel: "info",
 	}
 }

@@ -97,6 +97,13 @@ func (m *Metrics) LeftOver(count func() int) {
 	}, func() float64 { return float64(count()) }))
 }
 
+// SignalsWaiting tells at each scrape how many signals wait for Redis.
+func (m *Metrics) SignalsWaiting(count func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "tidegate_signals_waiting", Help: "Signals that wait for a Redis which is restarted or fails over.",
+	}, func() float64 { return float64(count()) }))
+}
+
 // Handler serves /metrics.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, Timeout: 10 * time.Second})

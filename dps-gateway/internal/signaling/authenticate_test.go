@@ -145,6 +145,7 @@ func TestTheAudienceIsTheDataPlaneUnlessTheDocumentSaysOtherwise(t *testing.T) {
 	rdb, _ := redistest.Mini(t)
 	w := newWorld(t, rdb)
 	const plane = "provider-tidegate"
+	said := *w.tenants["provider"]
 	for name, c := range map[string]struct {
 		document func(*tenant.SignalingAuthorization)
 		taken    map[any]bool
@@ -153,7 +154,7 @@ func TestTheAudienceIsTheDataPlaneUnlessTheDocumentSaysOtherwise(t *testing.T) {
 		"an id":      {func(a *tenant.SignalingAuthorization) { a.Audience = "account" }, map[any]bool{plane: false, "account": true, nil: false}},
 		"any of all": {func(a *tenant.SignalingAuthorization) { a.AnyAudience = true }, map[any]bool{plane: true, "account": true, nil: true}},
 	} {
-		tn := *w.tenants["provider"]
+		tn := said
 		tn.ControlPlane.Signaling.DataplaneID = plane
 		tn.ControlPlane.Signaling.Authorization.Audience = ""
 		c.document(&tn.ControlPlane.Signaling.Authorization)

@@ -20,31 +20,31 @@ type signaled struct {
 	body    []byte
 }
 
-// signal authenticates a DPS request, reads its body, and sends what the operation answers.
-func signal(operation func(h *handler, r *http.Request, s *signaled) (dataflow.Answer, error)) func(*handler, http.ResponseWriter, *http.Request) error {
+type operation func(h *handler, r *http.Request, s *signaled) (dataflow.Answer, error)
+
+// signal authenticates a DPS request, reads its body, and sends what the operation answers. While Redis is away it waits, see Patience.
+func signal(do operation) func(*handler, http.ResponseWriter, *http.Request) error {
 	return func(h *handler, w http.ResponseWriter, r *http.Request) error {
-		c, err := h.authenticate(r.Context(), r)
-		if err != nil {
+		pc := r.PathValue("participantContextId")
+		var (
+			body   []byte
+			isRead bool
+			answer dataflow.Answer
+		)
+		err := h.Patience.do(r.Context(), pc, func() error {
+			c, err := h.authenticate(r.Context(), r)
+			if err != nil {
+				return err
+			}
+			if !isRead {
+				if body, err = read(w, r, maxSignal); err != nil {
+					return err
+				}
+				isRead = true
+			}
+			answer, err = do(h, r, signaledBy(c, r, body))
 			return err
-		}
-		body, err := read(w, r, maxSignal)
-		if err != nil {
-			return err
-		}
-		if c.once != nil {
-			c.once.Request = requestDigest(r, body)
-		}
-		t := c.tenant
-		dialect := dps.Dialect(t.ControlPlane.Dialect)
-		s := &signaled{
-			Call: dataflow.Call{
-				ParticipantContextID: t.ParticipantContextID, Caller: &flowstore.Caller{ControlPlane: c.owner}, DataFlowID: r.PathValue("id"), Once: c.once, Profiles: t.Profiles,
-				Asynchronous: t.ControlPlane.Answers == tenant.AnswersAsynchronous,
-				StartsAgain:  dialect.StartsAgain(), StartsBlind: t.ControlPlane.Tolerates(tenant.ToleratePullWithoutAddress),
-			},
-			tenant: t, dialect: dialect, body: body,
-		}
-		answer, err := operation(h, r, s)
+		})
 		if err != nil {
 			return err
 		}
@@ -53,12 +53,28 @@ func signal(operation func(h *handler, r *http.Request, s *signaled) (dataflow.A
 		header.Set("Cache-Control", "no-store") // it may hold an access token
 		code := http.StatusOK
 		if id, promised := answer.Promise(); promised {
-			header.Set("Location", h.URL+"/participants/"+t.ParticipantContextID+"/dataflows/"+url.PathEscape(id)+"/status")
+			header.Set("Location", h.URL+"/participants/"+pc+"/dataflows/"+url.PathEscape(id)+"/status")
 			code = http.StatusAccepted
 		}
 		w.WriteHeader(code)
 		_, _ = w.Write(answer) // a caller that is gone will ask again, and get the same
 		return nil
+	}
+}
+
+func signaledBy(c *caller, r *http.Request, body []byte) *signaled {
+	if c.once != nil {
+		c.once.Request = requestDigest(r, body)
+	}
+	t := c.tenant
+	dialect := dps.Dialect(t.ControlPlane.Dialect)
+	return &signaled{
+		Call: dataflow.Call{
+			ParticipantContextID: t.ParticipantContextID, Caller: &flowstore.Caller{ControlPlane: c.owner}, DataFlowID: r.PathValue("id"), Once: c.once, Profiles: t.Profiles,
+			Asynchronous: t.ControlPlane.Answers == tenant.AnswersAsynchronous,
+			StartsAgain:  dialect.StartsAgain(), StartsBlind: t.ControlPlane.Tolerates(tenant.ToleratePullWithoutAddress),
+		},
+		tenant: t, dialect: dialect, body: body,
 	}
 }
 

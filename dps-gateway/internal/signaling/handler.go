@@ -65,6 +65,7 @@ type Deps struct {
 	Keys     *auth.SharedSecret // keys of the control planes' URLs (CONTROLPLANE_KEY_FILE)
 	HTTP     *http.Client       // reads the key sets of control planes
 	Log      zerolog.Logger
+	Patience *Patience // of signals while Redis is away; nil = none
 
 	Registrations  *controlplane.Registrations
 	Peers          *http.Client // reads the key sets of control planes that have registered themselves

@@ -1,0 +1,84 @@
+package signaling
+
+import (
+	"context"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
+	"github.com/tidegate/tidegate/dps-gateway/internal/redisconn"
+)
+
+// Patience has signals wait while Redis is restarted or fails over. Control planes take every answer but a success as final: a 503 that
+// would be mended two seconds later costs the transfer. A signal that waits is made again as a whole, which is what a control plane
+// does that sends it again: what it has done already it does not do twice, and it gets the first answer.
+type Patience struct {
+	wait    time.Duration
+	slots   chan struct{}
+	writes  func(ctx context.Context, shard int) error
+	probing singleflight.Group
+}
+
+// NewPatience returns a Patience: a signal waits for the time given, at most so many at once do; more are refused as all are without it.
+// writes tells whether Redis takes writes of a shard.
+func NewPatience(wait time.Duration, most int, writes func(ctx context.Context, shard int) error) *Patience {
+	return &Patience{wait: wait, slots: make(chan struct{}, most), writes: writes}
+}
+
+const (
+	probeWait  = time.Second // for Redis to say whether it takes writes
+	probePause = 50 * time.Millisecond
+)
+
+// Waiting is how many signals wait.
+func (p *Patience) Waiting() int { return len(p.slots) }
+
+// do makes a signal of a tenant until it does not fail by a trouble of Redis that passes, or the time is over. A nil Patience has none.
+func (p *Patience) do(ctx context.Context, pc string, signal func() error) error {
+	began := time.Now()
+	err := signal()
+	if p == nil || !redisconn.Passes(err) {
+		return err
+	}
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	default:
+		return err
+	}
+	ctx, cancel := context.WithDeadline(ctx, began.Add(p.wait))
+	defer cancel()
+	for redisconn.Passes(err) && p.back(ctx, keys.Shard(pc)) {
+		err = signal()
+	}
+	return err
+}
+
+// back waits until Redis takes writes of a shard; false if ctx ends before. All that wait ask by one probe.
+func (p *Patience) back(ctx context.Context, shard int) bool {
+	for pause := probePause; ; pause = min(2*pause, 8*probePause) {
+		t := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // spreads load, guards nothing
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return false
+		}
+		answer := p.probing.DoChan(strconv.Itoa(shard), func() (any, error) {
+			probe, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeWait)
+			defer cancel()
+			return nil, p.writes(probe, shard)
+		})
+		select {
+		case a := <-answer:
+			if a.Err == nil {
+				return true
+			}
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
