@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -31,8 +32,8 @@ func signal(do operation) func(*handler, http.ResponseWriter, *http.Request) err
 			isRead bool
 			answer dataflow.Answer
 		)
-		err := h.Patience.do(r.Context(), pc, func() error {
-			c, err := h.authenticate(r.Context(), r)
+		err := h.Patience.do(r.Context(), pc, func(ctx context.Context) error {
+			c, err := h.authenticate(ctx, r)
 			if err != nil {
 				return err
 			}

@@ -37,9 +37,9 @@ const (
 func (p *Patience) Waiting() int { return len(p.slots) }
 
 // do makes a signal of a tenant until it does not fail by a trouble of Redis that passes, or the time is over. A nil Patience has none.
-func (p *Patience) do(ctx context.Context, pc string, signal func() error) error {
+func (p *Patience) do(ctx context.Context, pc string, signal func(ctx context.Context) error) error {
 	began := time.Now()
-	err := signal()
+	err := signal(ctx)
 	if p == nil || !redisconn.Passes(err) {
 		return err
 	}
@@ -49,10 +49,10 @@ func (p *Patience) do(ctx context.Context, pc string, signal func() error) error
 	default:
 		return err
 	}
-	ctx, cancel := context.WithDeadline(ctx, began.Add(p.wait))
+	waits, cancel := context.WithDeadline(ctx, began.Add(p.wait))
 	defer cancel()
-	for redisconn.Passes(err) && p.back(ctx, keys.Shard(pc)) {
-		err = signal()
+	for redisconn.Passes(err) && p.back(waits, keys.Shard(pc)) {
+		err = signal(ctx)
 	}
 	return err
 }
