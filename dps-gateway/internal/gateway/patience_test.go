@@ -106,15 +106,15 @@ func TestSignalsWaitForARedisThatComesBack(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPatient(t, newFaultyWith(t, func(c *gateway.Config) { c.SignalWait = 5 * time.Minute }, "--appendonly", "yes", "--appendfsync", "always"))
-			trouble.begin(t, p.redis)
+			p := newPatient(t, newTroubled(t, name, func(c *gateway.Config) { c.SignalWait = 5 * time.Minute }))
+			trouble.begin(t, p.faulty)
 			wait := "7"
 			if trouble.readable {
 				wait = "6" // the status is answered
 			}
 			got := p.all(t, func() {
 				within(t, time.Minute, "the signals wait", func() bool { return p.waiting() == wait })
-				trouble.end(t, p.redis)
+				trouble.end(t, p.faulty)
 			})
 			p.once(t, got)
 			if n := p.waiting(); n != "0" {
@@ -128,7 +128,7 @@ func TestSignalsWaitForARedisThatComesBack(t *testing.T) {
 func TestNoSignalWaitsInVain(t *testing.T) {
 	t.Run("full", func(t *testing.T) {
 		p := newPatient(t, newFaultyWith(t, func(c *gateway.Config) { c.SignalWait = time.Hour }))
-		troubles["it is full"].begin(t, p.redis)
+		troubles["it is full"].begin(t, p.faulty)
 		p.passing("a full Redis", p.prepare("full"))
 	})
 	t.Run("away", func(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 type faulty struct {
 	*running
 	redis *redistest.Process
+	link  *link // nil, or the way to it
 	grant grant
 }
 
@@ -33,13 +34,19 @@ func newFaulty(t *testing.T, args ...string) *faulty {
 func newFaultyWith(t *testing.T, change func(*gateway.Config), args ...string) *faulty {
 	t.Helper()
 	p := redistest.NewProcess(t, args...)
-	w := newWorldOn(t, p.Client(), "redis://"+p.Addr+"/0")
-	f := &faulty{running: w.start(func(c *gateway.Config) {
-		c.Redis.Timeout = 500 * time.Millisecond
-		change(c)
-	}), redis: p}
+	f := &faulty{redis: p}
+	f.begin(t, newWorldOn(t, p.Client(), "redis://"+p.Addr+"/0"), change)
 	f.grant = f.startFlow("provider", f.publish("provider", "a.txt", []byte("content")))
 	return f
+}
+
+// begin starts the gateway.
+func (f *faulty) begin(t *testing.T, w *world, change func(*gateway.Config)) {
+	t.Helper()
+	f.running = w.start(func(c *gateway.Config) {
+		c.Redis.Timeout = 500 * time.Millisecond
+		change(c)
+	})
 }
 
 // try sends a signal and returns what comes.

@@ -20,7 +20,7 @@ import (
 
 // troubles are what may happen to a redis-server: how it begins, how it ends, and whether it can be read meanwhile.
 var troubles = map[string]struct {
-	begin, end func(t *testing.T, p *redistest.Process)
+	begin, end func(t *testing.T, f *faulty)
 	readable   bool
 }{
 	"it is full": {
@@ -39,28 +39,39 @@ var troubles = map[string]struct {
 		readable: true,
 	},
 	"it is away": {
-		begin: func(_ *testing.T, p *redistest.Process) { p.Kill() },
-		end:   func(_ *testing.T, p *redistest.Process) { p.Start() },
+		begin: func(_ *testing.T, f *faulty) { f.redis.Kill() },
+		end:   func(_ *testing.T, f *faulty) { f.redis.Start() },
 	},
 	"it hangs": {
-		begin: func(_ *testing.T, p *redistest.Process) { p.Stop() },
-		end:   func(_ *testing.T, p *redistest.Process) { p.Continue() },
+		begin: func(_ *testing.T, f *faulty) { f.redis.Stop() },
+		end:   func(_ *testing.T, f *faulty) { f.redis.Continue() },
+	},
+	"it is loading": {
+		begin: func(_ *testing.T, f *faulty) { f.redis.Load() },
+		end:   func(_ *testing.T, f *faulty) { f.redis.Loaded() },
+	},
+	slow: { // each command is carried out, and its answer comes when nobody waits for it any more
+		begin: func(_ *testing.T, f *faulty) { f.link.delay.Store(int64(3 * time.Second)) },
+		end:   func(_ *testing.T, f *faulty) { f.link.delay.Store(0) },
 	},
 }
 
-func configure(name, value string) func(*testing.T, *redistest.Process) {
-	return func(t *testing.T, p *redistest.Process) {
+// slow is the trouble of a gateway that reaches its Redis by a link.
+const slow = "it is slow"
+
+func configure(name, value string) func(*testing.T, *faulty) {
+	return func(t *testing.T, f *faulty) {
 		t.Helper()
-		if err := p.Client().ConfigSet(t.Context(), name, value).Err(); err != nil {
+		if err := f.redis.Client().ConfigSet(t.Context(), name, value).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-func replicaOf(host, port string) func(*testing.T, *redistest.Process) {
-	return func(t *testing.T, p *redistest.Process) {
+func replicaOf(host, port string) func(*testing.T, *faulty) {
+	return func(t *testing.T, f *faulty) {
 		t.Helper()
-		if err := p.Client().ReplicaOf(t.Context(), host, port).Err(); err != nil {
+		if err := f.redis.Client().ReplicaOf(t.Context(), host, port).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -92,7 +103,7 @@ func TestRedisInTrouble(t *testing.T) {
 	for name, trouble := range troubles {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFaulty(t, "--appendonly", "yes", "--appendfsync", "always")
+			f := newTroubled(t, name, func(*gateway.Config) {})
 			f.w.tenant("other", "sinks:\n  - name: in\n    bucket: files\n    prefix: got/\n")
 			d := f.publish("provider", "b.txt", []byte("content"))
 			flows := map[string]grant{}
@@ -101,18 +112,18 @@ func TestRedisInTrouble(t *testing.T) {
 			}
 			f.signal("provider", flows["resumed"].flow+"/suspend", map[string]any{"messageId": "s-0"})
 			var push grant
-			within(t, 5*time.Second, "the sink is known", func() bool {
+			within(t, time.Minute, "the sink is known", func() bool {
 				push = f.preparePush("other", "pushed", "")
 				return f.push(http.MethodHead, push, bytes.NewReader(nil)).code == 200
 			})
-			within(t, 5*time.Second, "the outbox is empty", func() bool {
+			within(t, time.Minute, "the outbox is empty", func() bool {
 				return f.redis.Client().XLen(t.Context(), keys.Outbox(keys.Shard("provider"))).Val() == 0
 			})
 			calls := f.calls(flows, push, d)
 
-			trouble.begin(t, f.redis)
-			within(t, 10*time.Second, "it is not ready", func() bool { return f.ready() == http.StatusServiceUnavailable })
-			const bound = 5 * time.Second // two tries of half a second each for a connection and a command; the rest is the machine's
+			trouble.begin(t, f)
+			within(t, time.Minute, "it is not ready", func() bool { return f.ready() == http.StatusServiceUnavailable })
+			const bound = 20 * time.Second // two tries of half a second each for a connection and a command; the rest is the machine's
 			var all sync.WaitGroup
 			for what, c := range calls {
 				all.Go(func() {
@@ -128,15 +139,15 @@ func TestRedisInTrouble(t *testing.T) {
 						return
 					}
 					f.passing(what, a)
-					if strings.Contains(string(a.body), "OOM") || strings.Contains(string(a.body), "READONLY") || strings.Contains(string(a.body), f.redis.Addr) {
+					if strings.Contains(string(a.body), "OOM") || strings.Contains(string(a.body), "READONLY") || strings.Contains(string(a.body), "LOADING") || strings.Contains(string(a.body), f.redis.Addr) {
 						t.Errorf("%s: the cause is told: %s", what, a.body)
 					}
 				})
 			}
 			all.Wait()
 
-			trouble.end(t, f.redis)
-			within(t, 15*time.Second, "it is ready again", func() bool { return f.ready() == http.StatusOK })
+			trouble.end(t, f)
+			within(t, time.Minute, "it is ready again", func() bool { return f.ready() == http.StatusOK })
 			for _, what := range []string{"prepare", "start", "suspend", "resume", "terminate", "completed", "word", "push", "record", "data", "status", "read of a record", "list"} {
 				c, ok := calls[what]
 				if !ok {
@@ -159,9 +170,66 @@ func TestRedisInTrouble(t *testing.T) {
 					t.Errorf("%s is %+v: %v; want %+v", id, fl, err, want)
 				}
 			}
-			within(t, 20*time.Second, "the outbox goes on", func() bool {
+			within(t, time.Minute, "the outbox goes on", func() bool {
 				return f.redis.Client().XLen(context.Background(), keys.Outbox(keys.Shard("provider"))).Val() == 0
 			})
+		})
+	}
+}
+
+// newTroubled is a gateway that a trouble can come over.
+func newTroubled(t *testing.T, trouble string, change func(*gateway.Config)) *faulty {
+	t.Helper()
+	p := redistest.NewProcess(t, "--appendonly", "yes", "--appendfsync", "always")
+	f := &faulty{redis: p, link: newLink(t, p.Addr)}
+	addr := p.Addr
+	if trouble == slow {
+		addr = f.link.addr
+	}
+	f.begin(t, newWorldOn(t, p.Client(), "redis://"+addr+"/0"), change)
+	return f
+}
+
+// TestATokenIsRenewedAfterTheTrouble: a consumer that asks while Redis is in trouble is told to come again, and what it holds stays good:
+// whether its request came to nothing or was carried out and its answer lost.
+func TestATokenIsRenewedAfterTheTrouble(t *testing.T) {
+	for name, trouble := range troubles {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newTroubled(t, name, func(c *gateway.Config) {
+				c.ShortTTL, c.RenewBefore, c.DIDPlainHTTP, c.PrivatePeers = 10*time.Minute, 30*time.Second, true, true
+			})
+			f.w.tenant("provider", shortRenewal)
+			c := newParticipant(t)
+			var flow string
+			var first pair
+			within(t, time.Minute, "the tenant's addresses can be renewed", func() bool {
+				id, addr := f.startFor(c.did)
+				flow, first = id, held(addr)
+				return first.refresh != ""
+			})
+			trouble.begin(t, f)
+			within(t, time.Minute, "it is not ready", func() bool { return f.ready() == http.StatusServiceUnavailable })
+			for range 2 {
+				f.passing("renewal", f.renew(c, first, nil).answer)
+			}
+			trouble.end(t, f)
+			within(t, time.Minute, "it is ready again", func() bool { return f.ready() == http.StatusOK })
+			second := f.renew(c, first, nil)
+			if second.code != "" || second.access == first.access || second.refresh == first.refresh {
+				t.Fatalf("the refresh token from before: %d %s", second.answer.code, second.body)
+			}
+			for what, token := range map[string]string{"the one from before": first.access, "the new one": second.access} {
+				if code := f.read(flow, token); code != http.StatusOK {
+					t.Errorf("the access token, %s: %d", what, code)
+				}
+			}
+			if third := f.renew(c, second.pair, nil); third.code != "" {
+				t.Errorf("the new refresh token: %d %s", third.answer.code, third.body)
+			}
+			if again := f.renew(c, first, nil); again.code != "invalid_grant" {
+				t.Errorf("the refresh token from before, after its successor was used: %d %s", again.answer.code, again.body)
+			}
 		})
 	}
 }

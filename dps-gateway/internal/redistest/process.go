@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -68,6 +69,55 @@ func (p *Process) Kill() {
 	_ = p.cmd.Process.Signal(syscall.SIGCONT)
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
+}
+
+// Load restarts it, one that keeps an append-only file, and returns while it loads what it has kept: it goes on with that until Loaded
+// is called, or for some minutes.
+func (p *Process) Load() {
+	p.tb.Helper()
+	const fillers = 10000
+	ctx := context.Background()
+	c := redis.NewClient(&redis.Options{Addr: p.Addr, DisableIdentity: true, MaxRetries: -1})
+	defer func() { _ = c.Close() }()
+	_, err := c.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i := range fillers {
+			pipe.Set(ctx, "filler:"+strconv.Itoa(i), strings.Repeat("x", 512), 0)
+		}
+		return nil
+	})
+	must(p.tb, err)
+	must(p.tb, c.ConfigSet(ctx, "rdbcompression", "no").Err())
+	must(p.tb, c.BgRewriteAOF(ctx).Err())
+	p.until(c, "persistence", "aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0")
+	p.Kill()
+	// A pause of 20 ms after each key; between two of them it answers, as it does between megabytes of a large file.
+	args := append(slices.Clone(p.args), "--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024")
+	p.cmd = exec.Command("redis-server", args...) //nolint:gosec,noctx // ended by Kill
+	must(p.tb, p.cmd.Start())
+	p.until(c, "persistence", "loading:1")
+}
+
+// Loaded lets what Load has begun come to its end.
+func (p *Process) Loaded() {
+	p.tb.Helper()
+	c := redis.NewClient(&redis.Options{Addr: p.Addr, DisableIdentity: true, MaxRetries: -1})
+	defer func() { _ = c.Close() }()
+	must(p.tb, c.ConfigSet(context.Background(), "key-load-delay", "0").Err())
+	p.until(c, "persistence", "loading:0")
+}
+
+// until waits until a section of INFO has all the lines.
+func (p *Process) until(c *redis.Client, section string, lines ...string) {
+	p.tb.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		info := c.Info(context.Background(), section).Val()
+		if !slices.ContainsFunc(lines, func(l string) bool { return !strings.Contains(info, l+"\r\n") }) {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.tb.Fatalf("redis-server does not say %q: %s", lines, info)
+		}
+	}
 }
 
 // Stop freezes it: connections stay, nothing is answered.
