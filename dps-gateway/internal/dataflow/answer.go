@@ -73,8 +73,6 @@ func refusal(r flowstore.Result, signal flowstore.Signal, id string) error {
 		return problem.Field("state", "is %s on the other side of the transfer: %s is not for this data plane's role", r.State, signal)
 	case flowstore.WrongWay:
 		return problem.Field("dataAddress", "does not fit the direction of the data flow")
-	case flowstore.Changed:
-		return problem.New(problem.Stale, "the data flow has changed")
 	case flowstore.Undecided:
 		return problem.New(problem.Forbidden, "there is no decision on the agreement")
 	case flowstore.InReview:

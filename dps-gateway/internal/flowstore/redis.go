@@ -60,12 +60,12 @@ func (s *Redis) Apply(ctx context.Context, t *Transition) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	args := make([]any, 0, 23+len(fields)+2*len(t.Effects))
+	args := make([]any, 0, 22+len(fields)+2*len(t.Effects))
 	args = append(args,
 		pc, id, string(t.Signal), t.MessageID, t.Fingerprint,
-		stateList(t.From), string(t.To), string(t.Role), string(t.Direction), t.IfRevision,
+		stateList(t.From), string(t.To), string(t.Role), string(t.Direction), callerOf(t),
 		flag(t.New != nil), decided(t.Decided), t.Now.UnixMilli(), s.retention.Milliseconds(), keys.Changes(keys.Shard(pc)),
-		t.Reason, t.Answer, request, ttl, drops(t), len(fields), mode(t), callerOf(t),
+		t.Reason, t.Answer, request, ttl, drops(t), len(fields), mode(t),
 	)
 	args = append(args, fields...)
 	for _, e := range t.Effects {

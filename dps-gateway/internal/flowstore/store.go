@@ -73,7 +73,6 @@ type Transition struct {
 	To                   dps.State   // "" = the state stays
 	Role                 dps.Role    // that the flow must have; "" = any
 	Direction            dps.Direction
-	IfRevision           int64 // 0 = any; else problem.Stale if the flow has another by now
 	Decided              *Decided
 	Address              *dps.DataAddress
 	DropAddress          bool
@@ -115,7 +114,6 @@ const (
 	WrongState  Outcome = "state"        // State does not allow the signal
 	WrongRole   Outcome = "role"         // the flow is of the other role
 	WrongWay    Outcome = "direction"    // the flow is of the other direction
-	Changed     Outcome = "changed"      // IfRevision does not hold
 	Undecided   Outcome = "undecided"    // no decision on the agreement
 	InReview    Outcome = "review"       // a person must decide
 	Rejected    Outcome = "rejected"     // decided against, or for something else; Reason says which

@@ -1,7 +1,7 @@
 -- One transition of a data flow: everything that a signal changes, in one step.
 --
 -- KEYS: flow, index of the tenant's live flows, outbox of the shard, mark of the signaling token, decision, dataset.
--- ARGV: see below and Redis.Apply; from the 24th on, pairs of fields to write, the first of which is the head if the flow is made,
+-- ARGV: see below and Redis.Apply; from the 23rd on, pairs of fields to write, the first of which is the head if the flow is made,
 -- or the token if it gets a new one; then pairs of effects (lane, kind). Effects of the lane "hook" are for flows that have one.
 -- Returns: outcome, state, revision, answer to give again, reason.
 --
@@ -20,8 +20,8 @@ local to, makes = ARGV[7], ARGV[11] == '1'
 local now, reason, drop, nfields = ARGV[13], ARGV[16], ARGV[20], tonumber(ARGV[21])
 local call = redis.call
 local mode = ARGV[22] -- 'check': only say whether it may be; 'amend': the answer is that to the message which made the flow, too
-local caller = ARGV[23] -- the control plane: 'c' and its id, which is none for the one of the tenant's document; '' = none calls
-local first = 24 -- of the pairs
+local caller = ARGV[10] -- the control plane: 'c' and its id, which is none for the one of the tenant's document; '' = none calls
+local first = 23 -- of the pairs
 local remembered = 32
 
 -- A signaling token is good for one request, and for the same one again.
@@ -64,8 +64,6 @@ if state then
     no = 'state'
   elseif ARGV[9] ~= '' and ARGV[9] ~= direction then
     no = 'direction'
-  elseif ARGV[10] ~= '0' and ARGV[10] ~= rev then
-    no = 'changed'
   end
   if no then
     return { no, state, tonumber(rev), '', '' }

@@ -123,7 +123,6 @@ func Run(t *testing.T, s Suite) {
 		"a data address is stored, read alone and replaced":                           address,
 		"a flow of another tenant is not found":                                       foreign,
 		"leaving STARTED is told to those who watch":                                  watched,
-		"a condition on the revision holds or refuses":                                revision,
 		"asking whether a signal may be changes nothing":                              checked,
 		"a function's dataset need not be registered, but decided":                    unregistered,
 		"a kept promise answers the first message too, and a hook hears of the end":   reported,
@@ -460,14 +459,4 @@ func watched(t *testing.T, s Suite, pc string) {
 		}
 	}
 	t.Fatalf("changes were not told, only %v", seen)
-}
-
-func revision(t *testing.T, s Suite, pc string) {
-	t.Helper()
-	apply(t, s, Create(pc, "a", dps.Provider))
-	m := Move(pc, "a", flowstore.Suspend, "m2", dps.Suspended, dps.Started)
-	m.IfRevision = 7
-	want(t, apply(t, s, m), flowstore.Changed, dps.Started)
-	m.IfRevision = 1
-	want(t, apply(t, s, m), flowstore.Applied, dps.Suspended)
 }
