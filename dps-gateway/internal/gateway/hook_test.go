@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -107,10 +106,13 @@ func newStreams(t *testing.T, answers string) (*world, *running, *streams) {
 	return w, r, s
 }
 
-func (r *running) approve(pc string) {
+func (r *running) approve(pc string) { r.approveFor(pc, "orders") }
+
+// approveFor has the agreement "agr" on a dataset approved.
+func (r *running) approveFor(pc, dataset string) {
 	r.w.tb.Helper()
 	dec := gatewayapi.Decision{
-		ID: gatewayapi.AgreementRecordID("agr"), AgreementID: "agr", DatasetID: "orders", CounterPartyID: "did:web:consumer.test",
+		ID: gatewayapi.AgreementRecordID("agr"), AgreementID: "agr", DatasetID: dataset, CounterPartyID: "did:web:consumer.test",
 		Verdict: gatewayapi.Approved, Rule: "all", By: "rules", Mode: "veto", DecidedAt: time.Now(),
 	}
 	if _, err := r.api.Put(context.Background(), pc, gatewayapi.KindDecision, dec.ID, dec, gatewayapi.Always()); err != nil {
@@ -133,11 +135,7 @@ func (r *running) post(pc, rest string, msg map[string]any) answer {
 	if err != nil {
 		r.w.tb.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://"+r.signaling+"/participants/"+pc+"/dataflows/"+rest, bytes.NewReader(b))
-	if err != nil {
-		r.w.tb.Fatal(err)
-	}
-	return r.do(req)
+	return r.raw(pc, rest, string(b))
 }
 
 func (a answer) status(tb testing.TB) dps.StatusMessage {
