@@ -70,7 +70,7 @@ func newBench(tb testing.TB, mode string) *bench {
 	b.sink.Fail(b.faults.Publication())
 	log := zerolog.Nop()
 	b.handler = &handler{
-		tenants: b, gateway: b.gateway.Client, publish: b.sink.Publish, approvals: newApprovals(), now: b.clock.Now, log: &log,
+		tenants: b, gateway: b.gateway.Client, publish: b.sink.Publish, approvals: tenant.Derive(compile), now: b.clock.Now, log: &log,
 		deadline:     10 * time.Second,
 		controlPlane: func(*tenant.Tenant) (controlPlane, error) { return b.plane, nil },
 	}

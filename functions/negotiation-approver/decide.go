@@ -98,7 +98,7 @@ func (h *handler) evaluate(ctx context.Context, t *tenant.Tenant, cp controlPlan
 	if err != nil {
 		return nil, false, err
 	}
-	approval, err := h.approvals.of(t)
+	approval, err := h.approvals.Of(t)
 	if err != nil {
 		return nil, false, err
 	}
@@ -194,3 +194,6 @@ func decided(pc string, d *gatewayapi.Decision) (*event.Event, error) {
 		Verdict: string(d.Verdict), Rule: d.Rule, Reason: d.Reason, By: d.By,
 	}, d.AgreementID, string(d.Verdict), d.Rule, d.By)
 }
+
+// compile makes a tenant's rules what negotiations are judged by.
+func compile(t *tenant.Tenant) (*rules.Approval, error) { return rules.CompileApproval(t.Approve) }

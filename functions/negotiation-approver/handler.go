@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/functions/controlplanes"
+	"github.com/tidegate/tidegate/functions/rules"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/problem"
@@ -49,7 +50,7 @@ type handler struct {
 	gateway      *gatewayapi.Client
 	controlPlane func(*tenant.Tenant) (controlPlane, error)
 	publish      func(context.Context, *event.Event) error
-	approvals    *approvals
+	approvals    *tenant.Derived[*rules.Approval]
 	now          func() time.Time
 	log          *zerolog.Logger // of the routes; an event brings its own
 	deadline     time.Duration   // of a call of a route

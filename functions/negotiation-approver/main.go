@@ -31,7 +31,7 @@ func run(ctx context.Context, log zerolog.Logger) error {
 	}
 	pool := controlplanes.New(svc.HTTPClient())
 	h := &handler{
-		tenants: registry, gateway: svc.Gateway(), publish: svc.Publish, approvals: newApprovals(), now: time.Now,
+		tenants: registry, gateway: svc.Gateway(), publish: svc.Publish, approvals: tenant.Derive(compile), now: time.Now,
 		log: svc.Logger(), deadline: cfg.Deadline,
 		controlPlane: func(t *tenant.Tenant) (controlPlane, error) { return pool.Of(t) },
 	}

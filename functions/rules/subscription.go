@@ -33,6 +33,15 @@ func CompileSelection(s tenant.Subscription, i int) (*Selection, error) {
 	return out, nil
 }
 
+// CompileSelections compiles the expressions of all subscriptions of a document, in their order; what does not compile is told together.
+func CompileSelections(t *tenant.Tenant) ([]*Selection, error) {
+	all, errs := make([]*Selection, len(t.Subscribe)), make([]error, len(t.Subscribe))
+	for i, s := range t.Subscribe {
+		all[i], errs[i] = CompileSelection(s, i)
+	}
+	return all, errors.Join(errs...)
+}
+
 // Wants tells whether the subscription takes the dataset.
 func (s *Selection) Wants(d Asset, now time.Time) (bool, error) {
 	if s.filter == nil {
@@ -57,12 +66,8 @@ func Validate(t *tenant.Tenant) error {
 			errs = append(errs, err)
 		}
 	}
-	for i, s := range t.Subscribe {
-		if _, err := CompileSelection(s, i); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+	_, err := CompileSelections(t)
+	return errors.Join(append(errs, err)...)
 }
 
 var _ tenant.Validator = Validate

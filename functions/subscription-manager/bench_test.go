@@ -14,6 +14,7 @@ import (
 	"github.com/tidegate/tidegate/functions/internal/eventtest"
 	"github.com/tidegate/tidegate/functions/internal/gatewaytest"
 	"github.com/tidegate/tidegate/functions/internal/planetest"
+	"github.com/tidegate/tidegate/functions/rules"
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/management"
@@ -66,7 +67,7 @@ func (b *bench) restart() { b.handler = b.process() }
 // process is one more process of the function.
 func (b *bench) process() *handler {
 	return &handler{
-		tenants: b, gateway: b.gateway.Client, publish: b.sink.Publish, now: b.clock.Now, pace: newPace(), selections: newSelections(),
+		tenants: b, gateway: b.gateway.Client, publish: b.sink.Publish, now: b.clock.Now, pace: newPace(), selections: tenant.Derive(rules.CompileSelections),
 		controlPlane: func(*tenant.Tenant) (controlPlane, error) { return b.plane, nil },
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/functions/controlplanes"
+	"github.com/tidegate/tidegate/functions/rules"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/problem"
@@ -55,7 +56,7 @@ type handler struct {
 	publish      func(context.Context, *event.Event) error
 	now          func() time.Time
 	pace         *pace
-	selections   *selections
+	selections   *tenant.Derived[[]*rules.Selection] // by the place of the subscription in the document
 }
 
 // Handle handles the schedule "supply" and, for the tenant that they name, negotiation.finalized, negotiation.terminated,

@@ -117,7 +117,7 @@ func (h *handler) look(ctx context.Context, t *tenant.Tenant, i int, what look) 
 // ids, so that two that look at the same catalog give the same.
 func (h *handler) lookAtCatalog(ctx context.Context, m *moves, cp controlPlane, known map[string]gatewayapi.Supply, taken *names) {
 	s := m.tenant.Subscribe[m.index]
-	selection, err := h.selections.of(m.tenant, m.index)
+	selections, err := h.selections.Of(m.tenant)
 	if err != nil {
 		m.fault(err)
 		return
@@ -141,7 +141,7 @@ func (h *handler) lookAtCatalog(ctx context.Context, m *moves, cp controlPlane, 
 		if d.ID == "" {
 			continue
 		}
-		wanted, err := selection.Wants(assetOf(d), h.now())
+		wanted, err := selections[m.index].Wants(assetOf(d), h.now())
 		if err != nil {
 			m.fault(fmt.Errorf("filter on dataset %s: %w", d.ID, err))
 		}

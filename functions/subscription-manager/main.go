@@ -30,7 +30,7 @@ func run(ctx context.Context, log zerolog.Logger) error {
 	}
 	pool := controlplanes.New(svc.HTTPClient())
 	h := &handler{
-		tenants: registry, gateway: svc.Gateway(), publish: svc.Publish, now: time.Now, pace: newPace(), selections: newSelections(),
+		tenants: registry, gateway: svc.Gateway(), publish: svc.Publish, now: time.Now, pace: newPace(), selections: tenant.Derive(rules.CompileSelections),
 		controlPlane: func(t *tenant.Tenant) (controlPlane, error) { return pool.Of(t) },
 	}
 	svc.HandleEvents(h.Handle)

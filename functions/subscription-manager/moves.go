@@ -84,11 +84,11 @@ func (m *moves) again(ctx context.Context, cp controlPlane, r gatewayapi.Supply)
 		if err != nil {
 			return err
 		}
-		selection, err := m.selections.of(m.tenant, m.index)
+		selections, err := m.selections.Of(m.tenant)
 		if err != nil {
 			return err
 		}
-		wanted, err := selection.Wants(assetOf(d), m.now())
+		wanted, err := selections[m.index].Wants(assetOf(d), m.now())
 		if err != nil || !wanted || r.Name == "" {
 			return err
 		}

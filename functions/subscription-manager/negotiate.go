@@ -95,7 +95,7 @@ func (j *job) adopt(ctx context.Context, id string) error {
 
 // offer returns the first offer of the dataset that the subscription accepts.
 func (j *job) offer() (*management.Offer, error) {
-	selection, err := j.selections.of(j.tenant, j.index)
+	selections, err := j.selections.Of(j.tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (j *job) offer() (*management.Offer, error) {
 	for i, o := range j.dataset.Offers {
 		offers[i] = rules.NewOffer(o.ID, o.Policy)
 	}
-	i, err := selection.Select(assetOf(j.dataset.Dataset), offers, j.now())
+	i, err := selections[j.index].Select(assetOf(j.dataset.Dataset), offers, j.now())
 	if err != nil {
 		return nil, err
 	}
