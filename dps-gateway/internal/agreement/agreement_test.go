@@ -51,7 +51,7 @@ type tokens struct{}
 
 func (tokens) Token(context.Context) (string, error)                 { return "t", nil }
 func (tokens) Invalidate(string)                                     {}
-func (tokens) Sign(claims map[string]any) (string, error)            { return "signed", nil }
+func (tokens) Sign(any) (string, error)                              { return "signed", nil }
 func (tokens) Owner(context.Context, string, string) (string, error) { return "", nil }
 
 // TestAnAgreementIsFoundWhereTheControlPlaneHasIt asks a control plane over HTTP; answers are bodies, or "" for an answer that does not come,

@@ -23,7 +23,7 @@ const tokenLife = 2 * time.Minute // of a token that we sign ourselves
 
 // Signer signs our own tokens; its public keys are the jwksUri of the registration.
 type Signer interface {
-	Sign(claims map[string]any) (string, error)
+	Sign(claims any) (string, error)
 }
 
 var _ Signer = (*auth.Signer)(nil)

@@ -100,4 +100,4 @@ func TestAControlPlaneThatIsSlowOrAway(t *testing.T) {
 
 type signer struct{}
 
-func (signer) Sign(map[string]any) (string, error) { return "signed", nil }
+func (signer) Sign(any) (string, error) { return "signed", nil }

@@ -236,7 +236,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, access *token.Ac
 	}
 	a := &answering{streams: s.streams, metrics: s.Metrics, lane: l}
 	a.ctx, a.cancel = context.WithCancel(r.Context())
-	a.st = &stream{access: access, rc: http.NewResponseController(w), conn: connOf(a.ctx), cancel: a.cancel, seen: time.Now()}
+	a.st = &stream{access: access, rc: http.NewResponseController(w), conn: connOf(r.Context()), cancel: a.cancel, seen: time.Now()}
 	s.streams.add(a.st) // before the state is read: what changes after the read finds the stream
 	s.Metrics.StreamOpened(access.ParticipantContextID)
 	returned := false

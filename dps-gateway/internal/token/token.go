@@ -41,6 +41,21 @@ const (
 	useWrite = "write"
 )
 
+// claims are those of an access token.
+type claims struct {
+	Issuer             string `json:"iss"`
+	Audience           string `json:"aud"`
+	Subject            string `json:"sub"`
+	ID                 string `json:"jti"`
+	IssuedAt           int64  `json:"iat"`
+	Expiry             int64  `json:"exp"`
+	ParticipantContext string `json:"participant_context"`
+	DataFlow           string `json:"data_flow"`
+	Agreement          string `json:"agreement"`
+	Dataset            string `json:"dataset"`
+	Use                string `json:"use"`
+}
+
 // verified is how many tokens are remembered as well signed, so that a busy consumer costs one signature check.
 const verified = 16 << 10
 
@@ -97,11 +112,9 @@ func (i *Issuer) Issue(_ context.Context, g dataflow.Grant) (addr *dps.DataAddre
 // access makes an access token.
 func (i *Issuer) access(g dataflow.Grant, tokenID string, ttl time.Duration) (string, error) {
 	now := time.Now()
-	token, err := i.signer.Sign(map[string]any{
-		"iss": i.publicURL, "aud": i.publicURL, "sub": g.CounterPartyID, "jti": tokenID,
-		"iat": now.Unix(), "exp": now.Add(ttl).Unix(),
-		claimParticipantContext: g.ParticipantContextID, claimDataFlow: g.DataFlowID,
-		claimAgreement: g.AgreementID, claimDataset: g.DatasetID, claimUse: use(g.Direction),
+	token, err := i.signer.Sign(claims{
+		Issuer: i.publicURL, Audience: i.publicURL, Subject: g.CounterPartyID, ID: tokenID, IssuedAt: now.Unix(), Expiry: now.Add(ttl).Unix(),
+		ParticipantContext: g.ParticipantContextID, DataFlow: g.DataFlowID, Agreement: g.AgreementID, Dataset: g.DatasetID, Use: use(g.Direction),
 	})
 	if err != nil {
 		return "", problem.Wrap(problem.Internal, err, "issuing an access token")
