@@ -28,19 +28,20 @@ import (
 const counterParty = "did:web:consumer.example"
 
 // controlPlane sends signals as EDC does: one after the other for a flow; an answer that is no success is final, whatever it is; only
-// where nobody answers the same message is sent again.
+// where nobody answers the same message is sent again. Each time it asks its identity provider for a token.
 type controlPlane struct {
 	f    *fleet
 	base string // of the signaling listener
 	hc   *http.Client
 	rnd  *rand.Rand
+	used string // the token of the last request
 
 	load *load
 }
 
 // load is what all control planes together have seen.
 type load struct {
-	signals, unanswered, replayed atomic.Int64
+	signals, unanswered, replayed, refused atomic.Int64
 
 	mu     sync.Mutex
 	faults []string
@@ -89,6 +90,9 @@ func (c *controlPlane) signal(ctx context.Context, pc, path string, m map[string
 	}
 	c.load.signals.Add(1)
 	answer, err := c.until(ctx, pc, path, body)
+	if err == nil && c.rnd.IntN(8) == 0 {
+		err = c.useAgain(ctx, pc)
+	}
 	if err != nil || c.rnd.IntN(4) > 0 {
 		return answer, err
 	}
@@ -102,6 +106,9 @@ func (c *controlPlane) signal(ctx context.Context, pc, path string, m map[string
 
 func (c *controlPlane) until(ctx context.Context, pc, path string, body []byte) ([]byte, error) {
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		if err := c.newToken(ctx, pc); err != nil {
+			return nil, err
+		}
 		code, answer, err := c.once(ctx, pc, path, body)
 		switch {
 		case err != nil:
@@ -119,12 +126,41 @@ func (c *controlPlane) until(ctx context.Context, pc, path string, body []byte) 
 	}
 }
 
+// newToken has the identity provider give a token for the next request. It does not take part in the chaos, but may be slow.
+func (c *controlPlane) newToken(ctx context.Context, pc string) error {
+	for {
+		var err error
+		if c.used, err = c.f.token(ctx, c.hc, pc); err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("a token for %s: %w", pc, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// useAgain sends another request with the token of the last one, as somebody might who has seen it: whichever replica gets it refuses it.
+func (c *controlPlane) useAgain(ctx context.Context, pc string) error {
+	code, answer, err := c.once(ctx, pc, "of-somebody-else/suspend", []byte(`{"messageId":"m"}`))
+	if err != nil {
+		return nil // nobody has answered
+	}
+	if code != http.StatusUnauthorized {
+		return fatalError{fmt.Sprintf("a token that was used before, at %s: %d %s", pc, code, answer)}
+	}
+	c.load.refused.Add(1)
+	return nil
+}
+
 func (c *controlPlane) once(ctx context.Context, pc, path string, body []byte) (int, []byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/participants/"+pc+"/dataflows/"+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+c.used)
 	res, err := c.hc.Do(req)
 	if err != nil {
 		return 0, nil, err

@@ -16,15 +16,20 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
 	"github.com/tidegate/tidegate/eventing/catalogue"
+	"github.com/tidegate/tidegate/shared/auth"
+	"github.com/tidegate/tidegate/shared/problem"
 )
 
 // outside is what the gateways talk to: a broker and the control planes of all tenants.
 type outside struct {
 	broker, plane *switched
 
+	callers *auth.Verifier // of the gateways' tokens, by the keys that they publish
+
 	mu        sync.Mutex
 	events    map[string][]arrival // by data flow
 	callbacks map[string]int       // by path and message id
+	tokens    map[string]bool      // by jti
 	faults    []string
 }
 
@@ -38,7 +43,7 @@ type arrival struct {
 
 func newOutside(t *testing.T) *outside {
 	t.Helper()
-	o := &outside{events: map[string][]arrival{}, callbacks: map[string]int{}}
+	o := &outside{events: map[string][]arrival{}, callbacks: map[string]int{}, tokens: map[string]bool{}}
 	o.broker = newSwitched(t, http.HandlerFunc(o.takeEvent))
 	o.plane = newSwitched(t, http.HandlerFunc(o.takeCall))
 	return o
@@ -80,10 +85,37 @@ func (o *outside) takeCall(w http.ResponseWriter, r *http.Request) {
 		if err := json.Unmarshal(b, &m); err != nil {
 			o.fault("callback %s: %v", r.URL.Path, err)
 		}
+		if code := o.authentic(r); code != http.StatusOK {
+			w.WriteHeader(code)
+			return
+		}
 		o.mu.Lock()
 		o.callbacks[r.URL.Path+" "+m.MessageID]++
 		o.mu.Unlock()
 	}
+}
+
+// authentic tells what to answer to a callback by its token: signed by the gateways, of the data plane of the transfer's tenant, for one call.
+func (o *outside) authentic(r *http.Request) int {
+	token, _ := auth.Bearer(r.Header)
+	c, err := o.callers.Verify(r.Context(), token)
+	switch {
+	case problem.Is(err, problem.Unavailable), problem.Is(err, problem.Timeout):
+		return http.StatusServiceUnavailable // nobody tells the keys at the moment
+	case err != nil:
+		o.fault("callback %s: %v", r.URL.Path, err)
+		return http.StatusUnauthorized
+	}
+	pc, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/signaling/transfers/"), "-")
+	o.mu.Lock()
+	again := o.tokens[c.ID]
+	o.tokens[c.ID] = true
+	o.mu.Unlock()
+	if c.Subject != pc+"-tidegate" || c.ID == "" || again {
+		o.fault("callback %s: sub %q, jti %q, which came before: %v", r.URL.Path, c.Subject, c.ID, again)
+		return http.StatusUnauthorized
+	}
+	return http.StatusOK
 }
 
 func (o *outside) fault(format string, args ...any) {

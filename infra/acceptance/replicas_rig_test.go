@@ -2,8 +2,10 @@ package acceptance
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +39,7 @@ type fleet struct {
 	redis   string // address
 	service *service.Service
 	outside *outside
+	idp     string // of the control planes
 	server  *supervisor.Process
 	api     *gatewayapi.Client
 	env     []string
@@ -69,7 +72,12 @@ controlPlane:
   profile: http-dsp-profile-2025-1
   signaling:
     authorization:
-      type: network
+      type: oauth2_client_credentials
+      tokenEndpoint: %[5]s/oauth/token
+      clientId: cp-%[1]s
+      clientSecretFile: %[3]s
+      issuer: %[5]s
+      jwksUrl: %[5]s/keys
 auth:
   type: client_credentials
   tokenEndpoint: %[2]s/token
@@ -81,6 +89,11 @@ buckets:
 limits:
   bytesPerSecond: 8388608
 `
+
+const (
+	secretPrefix = "a-secret-of-the-acceptance-tests-"
+	clientSecret = secretPrefix + "client-secret"
+)
 
 func fleetTenantID(i int) string { return fmt.Sprintf("t%02d", i%fleetTenants) }
 
@@ -102,12 +115,19 @@ func startFleet(t *testing.T, n int) *fleet {
 		}
 		_ = os.RemoveAll(dir)
 	})
+	sandbox := freeAddr(t)
+	f.idp = "http://" + sandbox + "/idp"
 	f.files(t)
 	f.startRedis(t)
+	f.startIDP(t, sandbox)
 	if f.service, err = service.Start(t.Context(), 3, probeEvery); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.service.Close)
+	f.outside.callers = auth.NewVerifier(auth.VerifierConfig{
+		Issuer: "http://" + f.service.Addr(atPublic), JWKSURL: "http://" + f.service.Addr(atPublic) + "/.well-known/jwks.json",
+		Audience: f.outside.plane.url + "/signaling",
+	}, nil)
 	secret, err := auth.NewSharedSecret(f.path("internal-token"))
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +176,7 @@ func (f *fleet) files(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"internal-token", "controlplane-key", "client-secret"} {
-		if err := os.WriteFile(f.path(name), []byte("a-secret-of-the-acceptance-tests-"+name), 0o600); err != nil {
+		if err := os.WriteFile(f.path(name), []byte(secretPrefix+name), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -166,7 +186,7 @@ func (f *fleet) files(t *testing.T) {
 		if err := os.MkdirAll(bucket, 0o750); err != nil {
 			t.Fatal(err)
 		}
-		doc := fmt.Sprintf(fleetTenant, pc, f.outside.plane.url, f.path("client-secret"), bucket)
+		doc := fmt.Sprintf(fleetTenant, pc, f.outside.plane.url, f.path("client-secret"), bucket, f.idp)
 		if err := os.WriteFile(f.path("tenants/"+pc+".yaml"), []byte(doc), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -196,6 +216,52 @@ func runProgram(t *testing.T, p supervisor.Program) *supervisor.Process {
 func (f *fleet) startRedis(t *testing.T) {
 	t.Helper()
 	f.redis = startRedis(t, f.path("redis"), f.path("redis.log"))
+}
+
+// startIDP starts the identity provider from which the control planes have their tokens: the sandbox's, which is used for nothing else.
+func (f *fleet) startIDP(t *testing.T, addr string) {
+	t.Helper()
+	config := fmt.Sprintf("listen: %s\nstateDir: %s\nadminKeyFile: %s\nparticipants:\n", addr, f.path("sandbox"), f.path("client-secret"))
+	for i := range fleetTenants {
+		pc := fleetTenantID(i)
+		config += fmt.Sprintf("  - id: %[1]s\n    identity: did:web:%[1]s.example\n    clients:\n      - {id: cp-%[1]s, secretFile: %[2]s, role: controlplane, audience: [%[1]s-tidegate]}\n",
+			pc, f.path("client-secret"))
+	}
+	if err := os.WriteFile(f.path("sandbox.yaml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runProgram(t, supervisor.Program{
+		Name: "sandbox", Path: filepath.Join(f.bin, "sandbox"), Log: f.path("sandbox.log"), Health: "http://" + addr + "/healthz",
+		Env: append(fleetEnv(), "SANDBOX_CONFIG="+f.path("sandbox.yaml")),
+	})
+	eventually(t, time.Minute, func() string {
+		if _, err := f.token(t.Context(), http.DefaultClient, fleetTenantID(0)); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+}
+
+// token asks for a token of the control plane of a tenant.
+func (f *fleet) token(ctx context.Context, hc *http.Client, pc string) (string, error) {
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"cp-" + pc}, "client_secret": {clientSecret}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.idp+"/oauth/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := hc.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = res.Body.Close() }()
+	var got struct {
+		AccessToken string `json:"access_token"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&got); err != nil || got.AccessToken == "" {
+		return "", fmt.Errorf("the identity provider answers %d: %w", res.StatusCode, err)
+	}
+	return got.AccessToken, nil
 }
 
 // startRedis starts a redis-server and returns its address.

@@ -84,6 +84,11 @@ func TestReplicasMayBeKilledAndReplaced(t *testing.T) {
 	if n := len(l.all()); n < 50 {
 		t.Errorf("only %d flows came through: nothing was proved", n)
 	}
+	if n := l.refused.Load(); n == 0 {
+		t.Error("no token came again: nothing was proved")
+	} else {
+		t.Logf("%d tokens that came again were refused, %d callbacks were authentic", n, len(f.outside.tokens))
+	}
 	f.toldOnceInOrder(t, l)
 }
 
