@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -190,10 +191,11 @@ func TestAFlowOfAControlPlaneThatRegisteredItselfIsNoneOfTheDocuments(t *testing
 // TestTheAgreementOfAFlowIsHadFromItsControlPlane also says which side failed.
 func TestTheAgreementOfAFlowIsHadFromItsControlPlane(t *testing.T) {
 	w := newWorld(t)
-	var answer http.HandlerFunc
+	var answer atomic.Pointer[http.HandlerFunc] // a request that the gateway has given up may arrive when the next answer is set
+	answers := func(f http.HandlerFunc) { answer.Store(&f) }
 	cp := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 		if strings.HasSuffix(req.URL.Path, "/agreement") {
-			answer(rw, req)
+			(*answer.Load())(rw, req)
 		}
 	}))
 	t.Cleanup(cp.Close)
@@ -206,26 +208,26 @@ func TestTheAgreementOfAFlowIsHadFromItsControlPlane(t *testing.T) {
 		t.Helper()
 		return r.do(r.internalRequest(http.MethodGet, "/v1/participants/provider/dataflows/"+g.flow+"/agreement", "")).code
 	}
-	answer = func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusInternalServerError) }
+	answers(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusInternalServerError) })
 	if code := get(); code != http.StatusBadGateway {
 		t.Errorf("a control plane that fails: %d", code)
 	}
 	gone := make(chan struct{})
-	answer = func(_ http.ResponseWriter, req *http.Request) {
+	answers(func(_ http.ResponseWriter, req *http.Request) {
 		select {
 		case <-req.Context().Done():
 		case <-gone:
 		}
-	}
+	})
 	if code := get(); code != http.StatusGatewayTimeout {
 		t.Errorf("a control plane that hangs: %d", code)
 	}
 	close(gone)
-	answer = func(rw http.ResponseWriter, _ *http.Request) {
+	answers(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(rw, `{"@context":["https://w3id.org/dspace/2025/1/context.jsonld"],"@type":"Agreement","@id":"urn:agr","target":"`+d.ID+`",`+
 			`"assigner":"did:web:provider.test","assignee":"did:web:consumer.test","timestamp":"2026-11-24T10:00:00Z","permission":[{"action":"use"}]}`)
-	}
+	})
 	if code := get(); code != http.StatusOK {
 		t.Errorf("a control plane that tells: %d", code)
 	}
