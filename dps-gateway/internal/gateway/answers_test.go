@@ -137,7 +137,7 @@ func TestTheDataEndpointAnswersAlike(t *testing.T) {
 			w.server.answers(nil)
 			few := r.startFlow("other", r.publish("other", "a", []byte("content")))
 			few.path += below
-			within(t, 5*time.Second, method+" "+below+" over the limit", func() bool { return r.do(r.request(method, few)).code == http.StatusTooManyRequests })
+			within(t, method+" "+below+" over the limit", func() bool { return r.do(r.request(method, few)).code == http.StatusTooManyRequests })
 		}
 	}
 }
@@ -175,7 +175,7 @@ func TestThePushEndpointAnswersAlike(t *testing.T) {
 			}
 		}
 		few := r.preparePush("provider", "got/few", "")
-		within(t, 5*time.Second, method+" over the limit", func() bool {
+		within(t, method+" over the limit", func() bool {
 			return r.push(method, few, bytes.NewReader([]byte("data"))).code == http.StatusTooManyRequests
 		})
 	}
@@ -187,7 +187,7 @@ func TestThePushEndpointAnswersAlike(t *testing.T) {
 		t.Errorf("a part: %d", a.code)
 	}
 	w.tenant("other", "")
-	within(t, 5*time.Second, "a sink that is gone", func() bool {
+	within(t, "a sink that is gone", func() bool {
 		return r.push(http.MethodHead, lost, http.NoBody).code == http.StatusUnprocessableEntity
 	})
 }
@@ -274,7 +274,7 @@ func TestARefreshEndpointThatAnswersNonsenseIsABadGateway(t *testing.T) {
 	if _, err := b.api.RenewDataAddress(t.Context(), "other", b.mine, token(b.addr)); !problem.Is(err, problem.Upstream) {
 		t.Errorf("a token that was refused: %v", err)
 	}
-	within(t, 5*time.Second, "a token that has expired", func() bool {
+	within(t, "a token that has expired", func() bool {
 		_, err := b.api.DataAddress(t.Context(), "other", b.mine)
 		return problem.Is(err, problem.Upstream)
 	})
@@ -324,7 +324,7 @@ func TestAReportThatDoesNotFitIsRefused(t *testing.T) {
 	w.tenant("provider", "") // its flows are served by no function from now on
 	g := r.startFlow("provider", r.publish("provider", "a", []byte("a")))
 	for what, report := range map[string]func(ctx context.Context, pc, id string, a gatewayapi.HookAnswer) error{"prepared": r.api.Prepared, "started": r.api.Started} {
-		within(t, 5*time.Second, what+" of a flow that no function serves", func() bool {
+		within(t, what+" of a flow that no function serves", func() bool {
 			err := report(t.Context(), "provider", g.flow, gatewayapi.HookAnswer{})
 			return problem.Is(err, problem.Conflict)
 		})

@@ -170,10 +170,10 @@ func TestAFlowOfAControlPlaneThatRegisteredItselfIsNoneOfTheDocuments(t *testing
 	if err := r.api.Errored(t.Context(), "provider", "of-x", "disk full"); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 30*time.Second, "it hears why", func() bool {
+	within(t, "it hears why", func() bool {
 		return seen(&told, `/signaling/transfers/of-x/dataflow/errored {`) && seen(&told, "disk full")
 	})
-	within(t, 30*time.Second, "all is told", func() bool { return w.rdb.XLen(t.Context(), keys.Outbox(keys.Shard("provider"))).Val() == 0 })
+	within(t, "all is told", func() bool { return w.rdb.XLen(t.Context(), keys.Outbox(keys.Shard("provider"))).Val() == 0 })
 	if f, err := r.api.Flow(t.Context(), "provider", "of-x"); err != nil || f.State != dps.Started {
 		t.Errorf("errored changes no state: %+v %v", f, err)
 	}

@@ -264,7 +264,7 @@ func replay(t *testing.T, rdb redis.UniversalClient, dialect string, conversatio
 		at := fmt.Sprintf("line %d, %s %s %s", e.line, e.who, e.method, e.path)
 		if e.who == "GATEWAY" {
 			var got told
-			within(t, 20*time.Second, at, func() (ok bool) { got, ok = cp.take(e.method, e.path); return ok })
+			within(t, at, func() (ok bool) { got, ok = cp.take(e.method, e.path); return ok })
 			if err := n.sameJSON(e.body, got.body, false); err != nil {
 				t.Fatalf("%s: %v", at, err)
 			}

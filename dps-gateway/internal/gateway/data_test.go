@@ -262,7 +262,7 @@ func TestATenantThatGoesIsServedNoMore(t *testing.T) {
 		t.Fatalf("before: %d", a.code)
 	}
 	w.tenant("provider", "suspended: true\n")
-	within(t, 5*time.Second, "404", func() bool { return r.get(g).code == 404 })
+	within(t, "404", func() bool { return r.get(g).code == 404 })
 }
 
 func TestAnObjectThatChangedUnderneathIsNotMixed(t *testing.T) {
@@ -335,7 +335,7 @@ func TestARunningStreamIsCut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.tenant("provider", "")
-			within(t, 5*time.Second, "the tenant is back", func() bool {
+			within(t, "the tenant is back", func() bool {
 				_, err := one.api.Put(t.Context(), "provider", gatewayapi.KindDataset, d.ID, d, gatewayapi.Always())
 				return err == nil
 			})
@@ -346,7 +346,7 @@ func TestARunningStreamIsCut(t *testing.T) {
 			}
 			var res *http.Response
 			var n int64
-			within(t, 5*time.Second, "the tenant is back here too", func() bool { return two.do(two.request(http.MethodHead, g)).code == 200 })
+			within(t, "the tenant is back here too", func() bool { return two.do(two.request(http.MethodHead, g)).code == 200 })
 			res, n = slowly(t, two, g)
 			c.stop(g)
 			began := time.Now()
@@ -375,7 +375,7 @@ func TestAStreamThatCanFinishWhileDrainingDoes(t *testing.T) {
 	res, n := slowly(t, r, g)
 	stopped := make(chan error, 1)
 	go func() { stopped <- r.stop() }()
-	within(t, 5*time.Second, "the listener closes", func() bool {
+	within(t, "the listener closes", func() bool {
 		c, err := net.Dial("tcp", r.public)
 		if err == nil {
 			c.Close()
@@ -430,7 +430,7 @@ func TestWhoKeepsAConnectionIsSentElsewhereBeforeTheListenersClose(t *testing.T)
 	began := time.Now()
 	stopped := make(chan error, 1)
 	go func() { stopped <- r.stop() }()
-	within(t, 2*time.Second, "it is not ready", func() bool {
+	within(t, "it is not ready", func() bool {
 		res, err := r.hc.Get("http://" + r.metrics + "/readyz")
 		if err != nil {
 			t.Fatal(err)

@@ -180,7 +180,7 @@ func TestAFunctionServesAProfile(t *testing.T) {
 	}
 
 	r.signal("provider", "p1/suspend", map[string]any{"messageId": "m2", "reason": "wait"})
-	within(t, 5*time.Second, "the suspend is told", func() bool { return slices.Contains(s.called("p1"), "suspend 2") })
+	within(t, "the suspend is told", func() bool { return slices.Contains(s.called("p1"), "suspend 2") })
 	told := s.last()
 	if told.Reason != "wait" || told.Flow.State != dps.Suspended || told.Flow.Metadata["opened"] != "yes" || told.Flow.Metadata["stream"] != "ORDERS" {
 		t.Errorf("told of a suspend: %+v", told)
@@ -190,7 +190,7 @@ func TestAFunctionServesAProfile(t *testing.T) {
 		t.Errorf("resume: %+v", st)
 	}
 	r.signal("provider", "p1/completed", map[string]any{})
-	within(t, 5*time.Second, "the end is told", func() bool { return slices.Contains(s.called("p1"), "complete 4") })
+	within(t, "the end is told", func() bool { return slices.Contains(s.called("p1"), "complete 4") })
 	if d := cmp.Diff([]string{"start 1", "suspend 2", "resume 3", "complete 4"}, s.called("p1")); d != "" {
 		t.Error(d)
 	}
@@ -207,7 +207,7 @@ func TestAFunctionServesAProfile(t *testing.T) {
 	if err := r.api.Complete(t.Context(), "other", "c1"); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 5*time.Second, "the end is told", func() bool { return slices.Contains(s.called("c1"), "complete 3") })
+	within(t, "the end is told", func() bool { return slices.Contains(s.called("c1"), "complete 3") })
 
 	// The consumer's side of a pull gets the provider's address, and its function sees it; the provider's side of a push likewise.
 	r.signal("other", "prepare", flowMessage("m1", "c2", streamPull))
@@ -225,7 +225,7 @@ func TestAFunctionServesAProfile(t *testing.T) {
 		t.Errorf("start of a push: %+v", st)
 	}
 	r.signal("provider", "p2/terminate", map[string]any{"messageId": "m2", "reason": "enough"})
-	within(t, 5*time.Second, "the end is told", func() bool { return slices.Contains(s.called("p2"), "terminate 2") })
+	within(t, "the end is told", func() bool { return slices.Contains(s.called("p2"), "terminate 2") })
 }
 
 // TestWhatAFunctionRefusesDoesNotHappen: the reason reaches the control plane, and nothing is left.
@@ -428,7 +428,7 @@ func TestPromisesToAControlPlaneThatWaits(t *testing.T) {
 		if took := time.Since(began); a.code != 503 || took < time.Second || took > 4*time.Second {
 			t.Errorf("%d %s after %v", a.code, a.body, took)
 		}
-		within(t, 5*time.Second, "the function hears that it is over", func() bool { return slices.Contains(s.called("p3"), "terminate 2") })
+		within(t, "the function hears that it is over", func() bool { return slices.Contains(s.called("p3"), "terminate 2") })
 		if err := r.api.Started(t.Context(), "provider", "p3", *opened(&gatewayapi.HookRequest{})); err != nil {
 			t.Errorf("too late is no error: %v", err)
 		}
@@ -464,7 +464,7 @@ func TestAnAnswerThatADeadGatewayHeldComesToAnEnd(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("the control plane waits for ever")
 	}
-	within(t, time.Minute, "the function hears that it is over", func() bool { return slices.Contains(s.called("p1"), "terminate 2") })
+	within(t, "the function hears that it is over", func() bool { return slices.Contains(s.called("p1"), "terminate 2") })
 	if a := r.post("provider", "start", flowMessage("m1", "p1", streamPull)); a.code != http.StatusUnprocessableEntity || !strings.Contains(a.detail(t), "has not finished in time") {
 		t.Errorf("the start, again: %d %s", a.code, a.body)
 	}
@@ -542,5 +542,5 @@ func TestAFunctionThatIsAwayIsToldWhenItIsBack(t *testing.T) {
 	away = false
 	mu.Unlock()
 	w.start(func(c *gateway.Config) { c.HookURLs = []string{"streams=" + srv.URL} })
-	within(t, 15*time.Second, "it is told", func() bool { mu.Lock(); defer mu.Unlock(); return told == 1 })
+	within(t, "it is told", func() bool { mu.Lock(); defer mu.Unlock(); return told == 1 })
 }

@@ -171,7 +171,7 @@ func TestABrokenPushGoesOnWhereItWas(t *testing.T) {
 	_ = pw.CloseWithError(errors.New("the pusher dies"))
 	<-done
 	var a answer
-	within(t, 5*time.Second, "how far it is", func() bool {
+	within(t, "how far it is", func() bool {
 		a = r.push(http.MethodHead, g, bytes.NewReader(nil))
 		return a.code == http.StatusOK && a.header.Get("Upload-Offset") != "0"
 	})
@@ -303,7 +303,7 @@ func TestWhatAPushMayNot(t *testing.T) {
 	}
 	// The tenant is suspended: like an unknown one.
 	w.tenant("other", "suspended: true\n")
-	within(t, 5*time.Second, "the tenant is gone", func() bool {
+	within(t, "the tenant is gone", func() bool {
 		res, err := r.hc.Do(r.request(http.MethodHead, g))
 		if err != nil { // cut
 			return false
@@ -378,7 +378,7 @@ func TestASuspensionCutsAPush(t *testing.T) {
 			if _, err := pw.Write(content[:2<<20]); err != nil {
 				t.Fatal(err)
 			}
-			within(t, 5*time.Second, "the body is being stored", func() bool {
+			within(t, "the body is being stored", func() bool {
 				var d gatewayapi.Delivery
 				_, err := r.api.Get(t.Context(), "other", gatewayapi.KindDelivery, g.flow, &d)
 				return err == nil && d.ETag != ""
@@ -414,7 +414,7 @@ func TestASuspensionCutsAPush(t *testing.T) {
 			}
 			g = r.grantOf("other", g.flow, r.signal("other", g.flow+"/resume", map[string]any{"messageId": "r"}))
 			var a answer
-			within(t, 5*time.Second, "the flow can be looked at again", func() bool {
+			within(t, "the flow can be looked at again", func() bool {
 				a = r.push(http.MethodHead, g, bytes.NewReader(nil))
 				return a.code == http.StatusOK
 			})

@@ -297,7 +297,7 @@ func TestTenantsAreListedWithWhatIsWrong(t *testing.T) {
 	w := newWorld(t)
 	w.write("tenants/broken.yaml", "participantContextId: broken\nnonsense: 1\n")
 	r := w.start(nil)
-	within(t, 5*time.Second, "both are registered, the broken one is told", func() bool {
+	within(t, "both are registered, the broken one is told", func() bool {
 		var ok, broken int
 		for s, err := range r.api.Tenants(t.Context()) {
 			if err != nil {

@@ -113,7 +113,7 @@ func TestSignalsWaitForARedisThatComesBack(t *testing.T) {
 				wait = "6" // the status is answered
 			}
 			got := p.all(t, func() {
-				within(t, time.Minute, "the signals wait", func() bool { return p.waiting() == wait })
+				within(t, "the signals wait", func() bool { return p.waiting() == wait })
 				trouble.end(t, p.faulty)
 			})
 			p.once(t, got)
@@ -153,7 +153,7 @@ func TestSoManySignalsWaitAndNoMore(t *testing.T) {
 	for i := range most {
 		go func() { waited <- p.prepare(fmt.Sprint("waits-", i)) }()
 	}
-	within(t, time.Minute, "as many wait as may", func() bool { return p.waiting() == fmt.Sprint(most) })
+	within(t, "as many wait as may", func() bool { return p.waiting() == fmt.Sprint(most) })
 	for i := range others {
 		p.passing("one too many", p.prepare(fmt.Sprint("over-", i)))
 	}
@@ -171,14 +171,14 @@ func TestSignalsWaitThroughAFailoverOfSentinel(t *testing.T) {
 	host, port, _ := net.SplitHostPort(master.Addr)
 	replica := redistest.NewProcess(t, "--replicaof", host+" "+port)
 	addrs := sentinels(t, host, port)
-	within(t, time.Minute, "the replica follows and all sentinels know each other", func() bool {
+	within(t, "the replica follows and all sentinels know each other", func() bool {
 		return strings.Contains(replica.Client().Info(t.Context(), "replication").Val(), "master_link_status:up") && known(t, addrs)
 	})
 	w := newWorldOn(t, master.Client(), "redis+sentinel://"+strings.Join(addrs, ",")+"/tides/0")
 	p := newPatient(t, &faulty{running: w.start(func(c *gateway.Config) {
 		c.Redis.Timeout, c.SignalWait = 500*time.Millisecond, 5*time.Minute
 	}), redis: master})
-	within(t, time.Minute, "the replica has all", func() bool {
+	within(t, "the replica has all", func() bool {
 		return master.Client().Do(t.Context(), "WAIT", 1, 1000).Val() == int64(1)
 	})
 	master.Kill()

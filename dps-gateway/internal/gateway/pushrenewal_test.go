@@ -111,7 +111,7 @@ func TestThePusherGetsATokenThatIsGood(t *testing.T) {
 		"messageId": "m", "participantId": p.did, "counterPartyId": "did:web:other.test", "dataspaceContext": "http-dsp-profile-2025-1",
 		"processId": "tp-p", "agreementId": "agr-p", "datasetId": d.ID, "profile": dps.ProfileHTTPPush, "claims": map[string]any{}, "dataAddress": addr,
 	})
-	within(t, 15*time.Second, "the token is renewed", func() bool {
+	within(t, "the token is renewed", func() bool {
 		a, err := r.api.DataAddress(t.Context(), "provider", "tp-p")
 		if err != nil {
 			t.Fatal(err)

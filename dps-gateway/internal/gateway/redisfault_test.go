@@ -94,7 +94,7 @@ func (f *faulty) state(id string) dps.State {
 func TestAFullRedisRefusesWholeSignalsAndRecovers(t *testing.T) {
 	f := newFaulty(t)
 	c := f.redis.Client()
-	within(t, 5*time.Second, "the outbox is empty", func() bool {
+	within(t, "the outbox is empty", func() bool {
 		return c.XLen(t.Context(), keys.Outbox(keys.Shard("provider"))).Val() == 0
 	})
 	if err := c.ConfigSet(t.Context(), "maxmemory", "1mb").Err(); err != nil {
@@ -135,7 +135,7 @@ func TestARedisThatComesBackEmptyKnowsNothingAndServesNothing(t *testing.T) {
 	f.passing("while it is away: prepare", f.prepare("new"))
 	f.passing("while it is away: data", f.get(f.grant))
 	f.redis.Start()
-	within(t, 10*time.Second, "prepare again", func() bool { return f.prepare("new").code == http.StatusOK })
+	within(t, "prepare again", func() bool { return f.prepare("new").code == http.StatusOK })
 	if a := f.get(f.grant); a.code != http.StatusNotFound {
 		t.Errorf("data of a flow that is not known: %d", a.code)
 	}
@@ -143,7 +143,7 @@ func TestARedisThatComesBackEmptyKnowsNothingAndServesNothing(t *testing.T) {
 		t.Errorf("suspend of a flow that is not known: %d", a.code)
 	}
 	// The scripts are loaded again, leases are taken again, events go on.
-	within(t, 10*time.Second, "the outbox goes on", func() bool {
+	within(t, "the outbox goes on", func() bool {
 		return f.redis.Client().XLen(t.Context(), keys.Outbox(keys.Shard("provider"))).Val() == 0
 	})
 }
@@ -152,7 +152,7 @@ func TestARedisThatKeepsItsFileKnowsAllAfterAKill(t *testing.T) {
 	f := newFaulty(t, "--appendonly", "yes", "--appendfsync", "always")
 	f.redis.Kill()
 	f.redis.Start()
-	within(t, 10*time.Second, "data again", func() bool { return f.get(f.grant).code == http.StatusOK })
+	within(t, "data again", func() bool { return f.get(f.grant).code == http.StatusOK })
 }
 
 func TestAGatewayDoesNotRunOnARedisThatDropsKeys(t *testing.T) {
@@ -178,7 +178,7 @@ func TestAGatewayThatWaitsForRedisEndsWhenItIsAWrongOne(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- g.Run(t.Context()) }()
 	_, _, _, metrics := g.Addrs()
-	within(t, 10*time.Second, "it serves, but is not ready", func() bool {
+	within(t, "it serves, but is not ready", func() bool {
 		res, err := http.Get("http://" + metrics + "/readyz")
 		if err != nil {
 			return false

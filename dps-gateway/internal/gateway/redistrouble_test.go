@@ -112,17 +112,17 @@ func TestRedisInTrouble(t *testing.T) {
 			}
 			f.signal("provider", flows["resumed"].flow+"/suspend", map[string]any{"messageId": "s-0"})
 			var push grant
-			within(t, time.Minute, "the sink is known", func() bool {
+			within(t, "the sink is known", func() bool {
 				push = f.preparePush("other", "pushed", "")
 				return f.push(http.MethodHead, push, bytes.NewReader(nil)).code == 200
 			})
-			within(t, time.Minute, "the outbox is empty", func() bool {
+			within(t, "the outbox is empty", func() bool {
 				return f.redis.Client().XLen(t.Context(), keys.Outbox(keys.Shard("provider"))).Val() == 0
 			})
 			calls := f.calls(flows, push, d)
 
 			trouble.begin(t, f)
-			within(t, time.Minute, "it is not ready", func() bool { return f.ready() == http.StatusServiceUnavailable })
+			within(t, "it is not ready", func() bool { return f.ready() == http.StatusServiceUnavailable })
 			const bound = 20 * time.Second // two tries of half a second each for a connection and a command; the rest is the machine's
 			var all sync.WaitGroup
 			for what, c := range calls {
@@ -147,7 +147,7 @@ func TestRedisInTrouble(t *testing.T) {
 			all.Wait()
 
 			trouble.end(t, f)
-			within(t, time.Minute, "it is ready again", func() bool { return f.ready() == http.StatusOK })
+			within(t, "it is ready again", func() bool { return f.ready() == http.StatusOK })
 			for _, what := range []string{"prepare", "start", "suspend", "resume", "terminate", "completed", "word", "push", "record", "data", "status", "read of a record", "list"} {
 				c, ok := calls[what]
 				if !ok {
@@ -170,7 +170,7 @@ func TestRedisInTrouble(t *testing.T) {
 					t.Errorf("%s is %+v: %v; want %+v", id, fl, err, want)
 				}
 			}
-			within(t, time.Minute, "the outbox goes on", func() bool {
+			within(t, "the outbox goes on", func() bool {
 				return f.redis.Client().XLen(context.Background(), keys.Outbox(keys.Shard("provider"))).Val() == 0
 			})
 		})
@@ -203,18 +203,18 @@ func TestATokenIsRenewedAfterTheTrouble(t *testing.T) {
 			c := newParticipant(t)
 			var flow string
 			var first pair
-			within(t, time.Minute, "the tenant's addresses can be renewed", func() bool {
+			within(t, "the tenant's addresses can be renewed", func() bool {
 				id, addr := f.startFor(c.did)
 				flow, first = id, held(addr)
 				return first.refresh != ""
 			})
 			trouble.begin(t, f)
-			within(t, time.Minute, "it is not ready", func() bool { return f.ready() == http.StatusServiceUnavailable })
+			within(t, "it is not ready", func() bool { return f.ready() == http.StatusServiceUnavailable })
 			for range 2 {
 				f.passing("renewal", f.renew(c, first, nil).answer)
 			}
 			trouble.end(t, f)
-			within(t, time.Minute, "it is ready again", func() bool { return f.ready() == http.StatusOK })
+			within(t, "it is ready again", func() bool { return f.ready() == http.StatusOK })
 			second := f.renew(c, first, nil)
 			if second.code != "" || second.access == first.access || second.refresh == first.refresh {
 				t.Fatalf("the refresh token from before: %d %s", second.answer.code, second.body)
@@ -305,7 +305,7 @@ func TestAStreamOutlivesAShortOutageOfRedisAndNoLongOne(t *testing.T) {
 	case <-time.After(blind / 4):
 	}
 	p.Continue()
-	within(t, 5*time.Second, "the state is read again", func() bool { return r.do(r.request(http.MethodHead, g)).code == 200 })
+	within(t, "the state is read again", func() bool { return r.do(r.request(http.MethodHead, g)).code == 200 })
 	select {
 	case err := <-ended:
 		t.Fatalf("cut although Redis is there: %v", err)

@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -45,7 +44,7 @@ func TestRig(t *testing.T) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}()
-	within(t, 5*time.Second, "ready", func() bool {
+	within(t, "ready", func() bool {
 		res, err := http.Get("http://" + r.metrics + "/readyz")
 		if err == nil {
 			res.Body.Close()

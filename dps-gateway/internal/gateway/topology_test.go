@@ -55,7 +55,7 @@ func TestOnAClusterOfThree(t *testing.T) {
 	w := newWorldOn(t, rdb, "redis+cluster://gateway:secret@"+strings.Join(rdb.Options().Addrs, ","))
 	f := &faulty{running: w.start(nil)}
 	f.round(t, "a.txt")
-	within(t, 5*time.Second, "ready", func() bool {
+	within(t, "ready", func() bool {
 		res, err := f.hc.Get("http://" + f.metrics + "/readyz")
 		if err != nil {
 			return false
@@ -139,18 +139,18 @@ func TestAFailoverOfSentinelIsPassed(t *testing.T) {
 	host, port, _ := net.SplitHostPort(master.Addr)
 	replica := redistest.NewProcess(t, "--replicaof", host+" "+port)
 	addrs := sentinels(t, host, port)
-	within(t, 20*time.Second, "the replica follows and all sentinels know each other", func() bool {
+	within(t, "the replica follows and all sentinels know each other", func() bool {
 		return strings.Contains(replica.Client().Info(t.Context(), "replication").Val(), "master_link_status:up") && known(t, addrs)
 	})
 	w := newWorldOn(t, master.Client(), "redis+sentinel://"+strings.Join(addrs, ",")+"/tides/0")
 	f := &faulty{running: w.start(func(c *gateway.Config) { c.Redis.Timeout = 500 * time.Millisecond }), redis: master}
 	f.round(t, "a.txt")
-	within(t, 5*time.Second, "the replica has it", func() bool {
+	within(t, "the replica has it", func() bool {
 		return master.Client().Do(t.Context(), "WAIT", 1, 1000).Val() == int64(1)
 	})
 	master.Kill()
 	begin, refused := time.Now(), 0
-	within(t, 30*time.Second, "a signal is taken again", func() bool {
+	within(t, "a signal is taken again", func() bool {
 		a := f.prepare("after")
 		if a.code == http.StatusOK {
 			return true
