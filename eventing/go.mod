@@ -18,7 +18,6 @@ require (
 )
 
 require (
-	filippo.io/bigmod v0.1.0 // indirect
 	github.com/antlr/antlr4/runtime/Go/antlr v1.4.10 // indirect
 	github.com/go-jose/go-jose/v4 v4.1.9 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect

@@ -3,7 +3,6 @@ module github.com/tidegate/tidegate/shared
 go 1.26.0
 
 require (
-	filippo.io/bigmod v0.1.0
 	github.com/aws/aws-sdk-go-v2 v1.46.0
 	github.com/aws/aws-sdk-go-v2/config v1.33.3
 	github.com/aws/aws-sdk-go-v2/credentials v1.20.3

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -338,14 +339,14 @@ func TestAGatewayThatFails(t *testing.T) {
 	b := newBench(t, 1<<20)
 	b.handler.cfg.LeaseTime = 50 * time.Millisecond // the lease of an invocation whose last words were lost runs out
 	var mu sync.Mutex
-	n := 0
+	rnd := rand.New(rand.NewPCG(1, 2)) // a fault at each third call would meet the same call of every invocation
 	b.gateway.Fail(func(method, _ string) gatewaytest.Fault {
 		mu.Lock()
 		defer mu.Unlock()
-		if n++; method == http.MethodGet || n%3 != 0 {
+		if method == http.MethodGet || rnd.IntN(3) != 0 {
 			return gatewaytest.None
 		}
-		return gatewaytest.Fault(1 + n%2)
+		return gatewaytest.Fault(1 + rnd.IntN(2))
 	})
 	if _, err := b.drive(); err != nil {
 		t.Fatal(err)

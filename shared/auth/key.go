@@ -18,7 +18,6 @@ type verificationKey struct {
 	id        string                  // "" = none
 	algorithm jose.SignatureAlgorithm // the only one that it is for; "" = any that fits
 	public    crypto.PublicKey        // *ecdsa.PublicKey, ed25519.PublicKey or *rsa.PublicKey
-	rsa       *rsaVerifier            // of an *rsa.PublicKey
 }
 
 // newVerificationKey returns the key of a JWK; false if it is of no use here.
@@ -28,11 +27,7 @@ func newVerificationKey(k *jose.JSONWebKey) (verificationKey, bool) {
 	case *ecdsa.PublicKey, ed25519.PublicKey:
 		return v, true
 	case *rsa.PublicKey:
-		if pub.N.BitLen() < minRSA {
-			return v, false
-		}
-		v.rsa = newRSAVerifier(pub)
-		return v, true
+		return v, pub.N.BitLen() >= minRSA
 	}
 	return v, false
 }
@@ -54,7 +49,7 @@ func (k *verificationKey) verify(alg jose.SignatureAlgorithm, signed string, sig
 		case ok && use.pss:
 			return rsa.VerifyPSS(pub, use.hash, digest(use.hash, signed), signature, nil) == nil
 		case ok:
-			return k.rsa.verify(use.hash, digest(use.hash, signed), signature)
+			return rsa.VerifyPKCS1v15(pub, use.hash, digest(use.hash, signed), signature) == nil
 		}
 	}
 	return false
