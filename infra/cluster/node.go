@@ -146,6 +146,9 @@ func (l Layout) importArchive(ctx context.Context, archive string) error {
 // Load brings images to the node: each file or folder is an archive of the formats of OCI or 'docker save'. Who brings images is about
 // to install something: storage that was used and given back is offered again.
 func (l Layout) Load(ctx context.Context, archives ...string) error {
+	if err := l.isUp(); err != nil {
+		return err
+	}
 	if err := l.offerVolumes(ctx); err != nil {
 		return err
 	}

@@ -88,11 +88,18 @@ func without(list []string, x string) []string {
 	return out
 }
 
+func (l Layout) isUp() error {
+	if _, err := os.Stat(l.run("complete")); err != nil {
+		return errors.New("no cluster is up, start one with 'cluster up'")
+	}
+	return nil
+}
+
 // Exec is the command line that runs a command inside the cluster's network namespace, with kubectl in front of its PATH and
 // KUBECONFIG set, and the changes of its environment.
 func (l Layout) Exec(args ...string) (command, env []string, err error) {
-	if _, err := os.Stat(l.run("complete")); err != nil {
-		return nil, nil, errors.New("no cluster is up, start one with 'cluster up'")
+	if err := l.isUp(); err != nil {
+		return nil, nil, err
 	}
 	env = []string{
 		"KUBECONFIG=" + l.Kubeconfig(), "PATH=" + filepath.Dir(l.kubectlPath()) + string(filepath.ListSeparator) + os.Getenv("PATH"),

@@ -213,11 +213,13 @@ func (r *Relay) apply(work context.Context, held [keys.Shards]bool, until time.T
 	defer r.mu.Unlock()
 	for i, s := range r.shards {
 		switch {
-		case held[i] && s == nil:
+		case held[i] && s != nil && s.renew(until):
+		case held[i]:
+			if s != nil {
+				s.drop() // Redis came back too late: what the shard's walks left undone is begun again, from the stream
+			}
 			r.shards[i] = newShard(work, i, until)
 			r.bell.ring(i)
-		case held[i]:
-			s.renew(until)
 		case s != nil && (!failed || !s.mine()):
 			s.drop()
 			r.shards[i] = nil

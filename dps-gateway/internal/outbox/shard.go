@@ -19,6 +19,7 @@ type shard struct {
 	ctx    context.Context //nolint:containedctx // the lease's life, which ends all sends of the shard
 	drop   context.CancelFunc
 	until  atomic.Int64 // the lease, in ns since start
+	lapsed atomic.Bool  // it ran out once, so walks may have stopped: what was read is to be read anew
 
 	mu      sync.Mutex
 	cursor  string // id of the last entry that was read
@@ -37,14 +38,30 @@ var clock = time.Now()
 func newShard(ctx context.Context, number int, until time.Time) *shard {
 	s := &shard{number: number, cursor: "0-0", lines: map[lineKey][]*Entry{}}
 	s.ctx, s.drop = context.WithCancel(ctx)
-	s.renew(until)
+	s.until.Store(int64(until.Sub(clock)))
 	return s
 }
 
-func (s *shard) renew(until time.Time) { s.until.Store(int64(until.Sub(clock))) }
+// renew tells whether the lease could be prolonged before it ran out. Once it has, the shard is of no more use, whoever has the lease now.
+func (s *shard) renew(until time.Time) bool {
+	if !s.mine() {
+		return false
+	}
+	s.until.Store(int64(until.Sub(clock)))
+	return !s.lapsed.Load()
+}
 
-// mine tells whether the lease is held for sure.
-func (s *shard) mine() bool { return int64(time.Since(clock)) < s.until.Load() }
+// mine tells whether the lease is held for sure, and has been without a gap.
+func (s *shard) mine() bool {
+	if s.lapsed.Load() {
+		return false
+	}
+	if int64(time.Since(clock)) < s.until.Load() {
+		return true
+	}
+	s.lapsed.Store(true)
+	return false
+}
 
 func (s *shard) close() {
 	s.mu.Lock()

@@ -18,7 +18,7 @@ func TestCommandLine(t *testing.T) {
 		{"exec of nothing", []string{"exec"}, "exec: a command is expected", ""},
 		{"exec without a cluster", []string{"exec", "true"}, "no cluster is up", ""},
 		{"down without a cluster", []string{"down"}, "", "no cluster is up"},
-		{"load without a cluster", []string{"load", "image.tar"}, "holder is not running", ""},
+		{"load without a cluster", []string{"load", "image.tar"}, "no cluster is up", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var out, notes bytes.Buffer
