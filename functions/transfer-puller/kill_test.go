@@ -16,6 +16,7 @@ import (
 	"github.com/tidegate/tidegate/functions/internal/processtest"
 	"github.com/tidegate/tidegate/shared/function"
 	"github.com/tidegate/tidegate/shared/function/functiontest"
+	"github.com/tidegate/tidegate/shared/loopback"
 	"github.com/tidegate/tidegate/shared/objectstore"
 	"github.com/tidegate/tidegate/shared/objectstore/objectstoretest"
 	"github.com/tidegate/tidegate/shared/tenant"
@@ -118,12 +119,11 @@ func TestAKillCostsAtMostOnePart(t *testing.T) {
 
 func environment(t *testing.T, b *bench, bucket tenant.Bucket) []string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	_ = ln.Close()
+	_, port, _ := net.SplitHostPort(address)
 	tokenFile, dir := functiontest.TokenFile(t), t.TempDir()
 	credentials := ""
 	if bucket.CredentialsFile != "" {

@@ -12,6 +12,7 @@ import (
 	"github.com/tidegate/tidegate/functions/internal/processtest"
 	"github.com/tidegate/tidegate/shared/function"
 	"github.com/tidegate/tidegate/shared/function/functiontest"
+	"github.com/tidegate/tidegate/shared/loopback"
 )
 
 // The test binary is the function itself when it finds this in its environment.
@@ -26,12 +27,11 @@ func TestMain(m *testing.M) {
 
 func newProcess(t *testing.T, b *bench) *processtest.Process {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	_ = ln.Close()
+	_, port, _ := net.SplitHostPort(address)
 	tokenFile, dir := functiontest.TokenFile(t), t.TempDir()
 	document := fmt.Sprintf(`participantContextId: %s
 did: did:web:provider.example

@@ -3,7 +3,6 @@ package gateway_test
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/gateway"
-	"github.com/tidegate/tidegate/dps-gateway/internal/redistest"
 	"github.com/tidegate/tidegate/shared/dps"
 )
 
@@ -167,14 +165,7 @@ func TestSoManySignalsWaitAndNoMore(t *testing.T) {
 
 // TestSignalsWaitThroughAFailoverOfSentinel kills the master under signals: all of them are answered by what the sentinels make of it.
 func TestSignalsWaitThroughAFailoverOfSentinel(t *testing.T) {
-	master := redistest.NewProcess(t)
-	host, port, _ := net.SplitHostPort(master.Addr)
-	replica := redistest.NewProcess(t, "--replicaof", host+" "+port)
-	addrs := sentinels(t, host, port)
-	within(t, "the replica follows and all sentinels know each other", func() bool {
-		return strings.Contains(replica.Client().Info(t.Context(), "replication").Val(), "master_link_status:up") && known(t, addrs)
-	})
-	w := newWorldOn(t, master.Client(), "redis+sentinel://"+strings.Join(addrs, ",")+"/tides/0")
+	w, master := newWorldUnderSentinels(t)
 	p := newPatient(t, &faulty{running: w.start(func(c *gateway.Config) {
 		c.Redis.Timeout, c.SignalWait = 500*time.Millisecond, 5*time.Minute
 	}), redis: master})

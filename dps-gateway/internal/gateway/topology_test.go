@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"github.com/tidegate/tidegate/dps-gateway/internal/gateway"
 	"github.com/tidegate/tidegate/dps-gateway/internal/redistest"
 	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/loopback"
 )
 
 // round goes once around what the gateway keeps in Redis: records, flows, the outbox, revocation.
@@ -124,25 +126,16 @@ func certificate(t *testing.T, dir string) (ca, cert, key string) {
 
 func freeTCP(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := loopback.Ports(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	return strconv.Itoa(port)
 }
 
 // TestAFailoverOfSentinelIsPassed kills the master of a group of two under three sentinels.
 func TestAFailoverOfSentinelIsPassed(t *testing.T) {
-	master := redistest.NewProcess(t)
-	host, port, _ := net.SplitHostPort(master.Addr)
-	replica := redistest.NewProcess(t, "--replicaof", host+" "+port)
-	addrs := sentinels(t, host, port)
-	within(t, "the replica follows and all sentinels know each other", func() bool {
-		return strings.Contains(replica.Client().Info(t.Context(), "replication").Val(), "master_link_status:up") && known(t, addrs)
-	})
-	w := newWorldOn(t, master.Client(), "redis+sentinel://"+strings.Join(addrs, ",")+"/tides/0")
+	w, master := newWorldUnderSentinels(t)
 	f := &faulty{running: w.start(func(c *gateway.Config) { c.Redis.Timeout = 500 * time.Millisecond }), redis: master}
 	f.round(t, "a.txt")
 	within(t, "the replica has it", func() bool {
@@ -167,6 +160,19 @@ func TestAFailoverOfSentinelIsPassed(t *testing.T) {
 		t.Errorf("data: %d", a.code)
 	}
 	f.round(t, "b.txt")
+}
+
+// newWorldUnderSentinels is a world on a master with a replica, which three sentinels watch.
+func newWorldUnderSentinels(t *testing.T) (*world, *redistest.Process) {
+	t.Helper()
+	master := redistest.NewProcess(t)
+	host, port, _ := net.SplitHostPort(master.Addr)
+	replica := redistest.NewProcess(t, "--replicaof", host+" "+port)
+	addrs := sentinels(t, host, port)
+	within(t, "the replica follows and all sentinels know each other", func() bool {
+		return strings.Contains(replica.Client().Info(t.Context(), "replication").Val(), "master_link_status:up") && known(t, addrs)
+	})
+	return newWorldOn(t, master.Client(), "redis+sentinel://"+strings.Join(addrs, ",")+"/tides/0"), master
 }
 
 func sentinels(t *testing.T, host, port string) (addrs []string) {

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tidegate/tidegate/shared/loopback"
 )
 
 // TestMain runs the program itself when a test starts this binary as a sandbox.
@@ -93,12 +95,10 @@ func (a *api) call(pc, method, path, typ string, members map[string]any) any {
 }
 
 func TestAKilledSandboxGoesOnWhereItWas(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := loopback.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	_ = l.Close()
 	file := filepath.Join(t.TempDir(), "sandbox.yaml")
 	doc := fmt.Sprintf("listen: %s\nstateDir: state\ndelays: {step: 15ms}\nparticipants:\n"+
 		"  - {id: provider, identity: 'did:web:p', clients: [{id: provider-app, secret: s}]}\n"+
