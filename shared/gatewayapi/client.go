@@ -120,13 +120,14 @@ func (c *Client) RenewDataAddress(ctx context.Context, pc, id, refused string) (
 	return &a, nil
 }
 
-// Prepared says that what a hook has promised of a prepare is done. Saying it twice is no error, nor is it once the flow has ended.
+// Prepared says that what a hook has promised of a prepare is done. Saying it twice is no error. A Conflict says that the flow has ended meanwhile,
+// since it waited no longer, for one: the function is told of the end by itself.
 func (c *Client) Prepared(ctx context.Context, pc, id string, a HookAnswer) error {
 	_, err := c.do(ctx, http.MethodPost, flowPath(pc, id, "/prepared"), a, Condition{}, nil)
 	return err
 }
 
-// Started says that what a hook has promised of a start is done. Saying it twice is no error, nor is it once the flow has ended.
+// Started is Prepared for what was promised of a start.
 func (c *Client) Started(ctx context.Context, pc, id string, a HookAnswer) error {
 	_, err := c.do(ctx, http.MethodPost, flowPath(pc, id, "/started"), a, Condition{}, nil)
 	return err

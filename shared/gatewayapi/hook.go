@@ -9,7 +9,8 @@ import "github.com/tidegate/tidegate/shared/dps"
 //
 //   - 200 with a HookAnswer: it is done. The side that owns the data address (the provider on pull, the consumer on push) must set it, for
 //     a profile that is not the gateway's own.
-//   - 202, to prepare and start only: it will be done. The function says so by Client.Prepared or Client.Started, or Client.Errored.
+//   - 202, to prepare and start only: it will be done. The function says so by Client.Prepared or Client.Started, or Client.Errored, within the
+//     time that the profile gives it; else the flow ends, and it is told so.
 //   - 4xx with a problem document: it is refused, and the control plane gets the status and the reason. What it was about does not happen. What
 //     a function is only told of can't be refused.
 //   - Anything else is a passing failure: the gateway asks again, for a question as long as the control plane waits, for what it tells until it

@@ -2,16 +2,24 @@ package tenant
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/tidegate/tidegate/shared/dps"
 )
 
-const maxProfile = 512 // bytes of a profile's name, as in a DPS message
+const (
+	maxProfile      = 512 // bytes of a profile's name, as in a DPS message
+	minReportWithin = Duration(time.Second)
+	maxReportWithin = Duration(30 * 24 * time.Hour)
+)
 
 func (c checker) profiles(profiles []Profile) {
 	seen := map[string]int{}
 	for i, p := range profiles {
 		at := fmt.Sprintf("profiles[%d].", i)
+		if p.ReportWithin != 0 && (p.ReportWithin < minReportWithin || p.ReportWithin > maxReportWithin) {
+			c.add(at+"reportWithin", "%s is out of range, expected is a time from %s to %s", p.ReportWithin, minReportWithin, maxReportWithin)
+		}
 		if c.required(at+"profile", p.Profile) {
 			c.profile(at+"profile", p.Profile, seen)
 		}

@@ -18,7 +18,7 @@ func ExampleLoad() {
 	_, err = tenant.Load("testdata/broken/limits.yaml")
 	fmt.Println(err)
 	// Output:
-	// provider: rule known-partners of line 115: approve
+	// provider: rule known-partners of line 117: approve
 	// testdata/broken/limits.yaml:15: limits.concurrentStreams: -1 is negative, expected is 0 (the default) or more
 	// testdata/broken/limits.yaml:16: limits.bytesPerSecond: -5 is negative, expected is 0 (the default) or more
 }

@@ -106,7 +106,7 @@ func TestTheCompleteDocumentIsReadWhole(t *testing.T) {
 		Renewal: tenant.Renewal{Offer: "long", Key: tenant.RenewalKey{ID: "did:web:provider.example#key-1", Vault: tenant.Vault{
 			URL: "https://vault.example", TokenFile: secrets + "vault-token", Key: "provider", Mount: "transit", Algorithm: "ES256", Namespace: "tenants/provider",
 		}}},
-		Profiles: []tenant.Profile{{Profile: "https://provider.example/profiles/nats-stream-pull", Hook: "nats-stream"}},
+		Profiles: []tenant.Profile{{Profile: "https://provider.example/profiles/nats-stream-pull", Hook: "nats-stream", ReportWithin: tenant.Duration(20 * 60e9)}},
 		Buckets: []tenant.Bucket{
 			{Name: "outbox", URL: "s3://provider-outbox?region=eu-central-1&endpoint=https://s3.example", CredentialsFile: secrets + "s3"},
 			{Name: "inbox", URL: "file:///var/lib/tidegate/inbox"},

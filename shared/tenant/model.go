@@ -46,6 +46,9 @@ const (
 type Profile struct {
 	Profile string `yaml:"profile"` // as it stands in catalogs and in DPS messages; it ends in -pull or -push
 	Hook    string `yaml:"hook"`    // the function's name; the gateway's configuration says where it is
+	// ReportWithin is how long a flow of which the function has promised to a control plane that it will be prepared or started (202) waits
+	// for it, before it ends; 0 = what the gateway is set to.
+	ReportWithin Duration `yaml:"reportWithin,omitempty"`
 }
 
 // Tolerance names a fault of messages that is let pass.

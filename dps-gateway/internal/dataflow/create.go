@@ -9,6 +9,7 @@ import (
 	"github.com/tidegate/tidegate/shared/dps"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
+	"github.com/tidegate/tidegate/shared/tenant"
 )
 
 // Prepare makes a consumer's flow (DataFlowPrepareMessage). On pull it waits PREPARED for the provider's address. On push the
@@ -113,7 +114,7 @@ func (s *Service) creation(c Call, signal flowstore.Signal, m *dps.FlowMessage, 
 			ParticipantContextID: c.ParticipantContextID, DataFlowID: m.ProcessID, Role: role, Direction: dir, Profile: m.Profile,
 			ParticipantID: m.ParticipantID, CounterPartyID: m.CounterPartyID, DataspaceContext: m.DataspaceContext,
 			AgreementID: m.AgreementID, DatasetID: m.DatasetID, Claims: m.Claims, Labels: m.Labels, Metadata: m.Metadata,
-			Hook: c.hook(m.Profile),
+			Hook: c.profile(m.Profile).Hook,
 		},
 	}
 	return t, nil
@@ -126,20 +127,20 @@ func (c Call) direction(m *dps.FlowMessage) (dps.Direction, error) {
 		return dps.Pull, nil
 	case m.Profile == dps.ProfileHTTPPush:
 		return dps.Push, nil
-	case c.hook(m.Profile) != "":
+	case c.profile(m.Profile).Hook != "":
 		return dps.DirectionOf(m.Profile)
 	}
 	return "", problem.Field("profile", "is %q; this data plane offers %s", m.Profile, strings.Join(c.offers(), ", "))
 }
 
-// hook is the function that serves a profile, "" if none does.
-func (c Call) hook(profile string) string {
+// profile is the tenant's entry of a profile that a function serves; zero if none does.
+func (c Call) profile(profile string) tenant.Profile {
 	for _, p := range c.Profiles {
 		if p.Profile == profile {
-			return p.Hook
+			return p
 		}
 	}
-	return ""
+	return tenant.Profile{}
 }
 
 func (c Call) offers() []string {

@@ -2,8 +2,7 @@ package dataflow
 
 import (
 	"context"
-	"slices"
-	"strconv"
+	"fmt"
 	"time"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
@@ -34,7 +33,7 @@ func (s *Service) hold(ctx context.Context, t *flowstore.Transition) (Answer, er
 		case f.State != dps.Preparing && f.State != dps.Starting:
 			return s.store.FirstAnswer(ctx, t.ParticipantContextID, t.DataFlowID)
 		case time.Until(deadline) <= 0:
-			if err := s.giveUp(ctx, f); err != nil {
+			if err := s.giveUp(ctx, f, s.opts.HookWait); err != nil {
 				return nil, err
 			}
 			deadline = time.Now().Add(time.Minute) // it was reported in this very moment: it is read once more
@@ -43,9 +42,9 @@ func (s *Service) hold(ctx context.Context, t *flowstore.Transition) (Answer, er
 	}
 }
 
-// giveUp ends a flow that a function has not finished in time; nil if it has, or the flow has ended otherwise.
-func (s *Service) giveUp(ctx context.Context, f *flowstore.Flow) error {
-	reason := unfinished(f)
+// giveUp ends a flow whose function has not reported in time; nil if it has, or the flow has ended otherwise.
+func (s *Service) giveUp(ctx context.Context, f *flowstore.Flow, waited time.Duration) error {
+	reason := unreported(f, waited)
 	r, err := s.store.Apply(ctx, s.end(f, reason))
 	if err != nil {
 		return err
@@ -56,12 +55,17 @@ func (s *Service) giveUp(ctx context.Context, f *flowstore.Flow) error {
 	return nil
 }
 
-func unfinished(f *flowstore.Flow) string {
-	return "function " + strconv.Quote(f.Hook) + " has not finished in time"
+// unreported says what a flow has waited for and how long.
+func unreported(f *flowstore.Flow, waited time.Duration) string {
+	what := "prepared"
+	if f.State == dps.Starting {
+		what = "started"
+	}
+	return fmt.Sprintf("function %q has not reported in time, which was %v, that the data flow is %s", f.Hook, waited, what)
 }
 
-// end is the transition by which a flow ends that waits for a function. It is the answer to the signal that made the flow; whether
-// that ever reaches the control plane nobody knows, so it is told as well, as of any flow that can't go on.
+// end is the transition by which a flow ends that waits for a function. The control plane is told as of any flow that can't go on: it was
+// promised a callback; or the answer to its signal was held, and whether that ever reaches it nobody knows.
 func (s *Service) end(f *flowstore.Flow, reason string) *flowstore.Transition {
 	t := s.own(f.ParticipantContextID, f.DataFlowID, flowstore.GiveUp, string(flowstore.GiveUp))
 	t.From, t.To, t.Reason, t.DropAddress = waiting, dps.Terminated, reason, true
@@ -75,35 +79,3 @@ func (s *Service) end(f *flowstore.Flow, reason string) *flowstore.Transition {
 }
 
 var waiting = []dps.State{dps.Preparing, dps.Starting}
-
-// Held ends the flows whose gateway has died while it held their answer: the outbox holds an entry for each from the step on in which the
-// flow came to be. The control plane, which saw its connection break, may send its signal again, and then waits for what is left; so a flow
-// has twice the time for which an answer is held. Then it is given up.
-type Held struct{ service *Service }
-
-var _ outbox.Sender = Held{}
-
-// Held returns the sender of the outbox's lane of held answers.
-func (s *Service) Held() Held { return Held{s} }
-
-// heldPause is how often a flow that waits is looked at.
-const heldPause = time.Second
-
-// Send implements outbox.Sender. On the same entry twice, or when the flow has come to something meanwhile, it does nothing.
-func (h Held) Send(ctx context.Context, e *outbox.Entry) error {
-	s := h.service
-	f, err := s.store.Get(ctx, e.PC, e.Subject)
-	switch {
-	case problem.Is(err, problem.NotFound):
-		return nil
-	case err != nil:
-		return err
-	case !slices.Contains(waiting, f.State):
-		return nil
-	}
-	if left := 2*s.opts.HookWait - s.opts.Now().Sub(e.At); left > 0 {
-		return &outbox.NotDueError{In: min(left, heldPause)}
-	}
-	_, err = s.store.Apply(ctx, s.end(f, unfinished(f)))
-	return err
-}

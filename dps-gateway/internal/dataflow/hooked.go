@@ -1,9 +1,11 @@
 package dataflow
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"strconv"
+	"time"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
 	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
@@ -66,7 +68,7 @@ func (s *Service) hooked(ctx context.Context, c Call, t *flowstore.Transition, f
 		return nil, err
 	}
 	if later {
-		err = promise(t, c.Asynchronous)
+		err = s.promise(c, t)
 	} else if err = s.accept(ctx, t, f, answer); problem.Is(err, problem.Invalid) {
 		err = problem.Wrap(problem.Upstream, err, "function %q answers what does not fit the data flow", f.Hook)
 	}
@@ -101,14 +103,15 @@ func (s *Service) ask(ctx context.Context, t *flowstore.Transition, f *flowstore
 }
 
 // promise makes of a transition that makes a flow the one to the state in which it waits for the function's report.
-func promise(t *flowstore.Transition, asynchronous bool) (err error) {
+func (s *Service) promise(c Call, t *flowstore.Transition) (err error) {
 	state, ok := dps.Asynchronous(dps.Signal(t.Signal))
 	if !ok || t.New == nil { // a second start is a resume
 		return problem.New(problem.Upstream, "the function promises for later what must be done at once: %s", t.Signal)
 	}
-	t.To, t.Effects, t.New.Promised = state, nil, asynchronous
-	if !asynchronous {
-		t.Effects = []flowstore.Effect{{Lane: outbox.LaneHeld, Kind: string(t.Signal)}} // see Held
+	t.To, t.Effects, t.New.Promised = state, nil, c.Asynchronous
+	t.New.ReportWithin = 2 * s.opts.HookWait // see Overdue
+	if c.Asynchronous {
+		t.New.ReportWithin = cmp.Or(time.Duration(c.profile(t.New.Profile).ReportWithin), s.opts.ReportWithin)
 	}
 	t.Answer, err = statusAnswer(t.DataFlowID, state, nil)
 	return err

@@ -73,6 +73,8 @@ func next(state dps.State, signal, how string) dps.State {
 		return dps.Started
 	case signal == "report" && state == dps.Starting:
 		return dps.Started
+	case signal == "overdue" && state == dps.Starting:
+		return dps.Terminated
 	case signal == "suspend" && state == dps.Started:
 		return dps.Suspended
 	case signal == "resume" && state == dps.Suspended && how != "later":
@@ -118,15 +120,16 @@ func TestModelOfAFlowThatAFunctionServes(t *testing.T) {
 				return s.Terminate(ctx, call, &dps.TerminateMessage{MessageID: id, Reason: id})
 			case "completed":
 				return s.Completed(ctx, call, id)
+			case "overdue":
+				return nil, s.Overdue().Send(ctx, &outbox.Entry{PC: pc, Lane: outbox.LaneOverdue, Subject: "f"})
 			}
-			_, err := s.ReportStarted(ctx, pc, "f", opened())
-			return nil, err
+			return nil, s.ReportStarted(ctx, pc, "f", opened())
 		}
 		state := dps.State("")
 		var told []string
-		last := "" // signal that changed something
+		last, reported := "", false // signal that changed something
 		for i := range rapid.IntRange(1, 25).Draw(r, "steps") {
-			signal := rapid.SampledFrom([]string{"start", "report", "suspend", "resume", "resume", "completed", "terminate"}).Draw(r, "signal")
+			signal := rapid.SampledFrom([]string{"start", "report", "overdue", "suspend", "resume", "resume", "completed", "terminate"}).Draw(r, "signal")
 			if state == "" && signal != "start" || (signal == "terminate" || signal == "completed") && rapid.IntRange(0, 3).Draw(r, "really") > 0 {
 				continue // a report on what is not there waits for it
 			}
@@ -149,14 +152,15 @@ func TestModelOfAFlowThatAFunctionServes(t *testing.T) {
 				}
 			}
 			answer, err := send(signal, id)
-			ignored := signal == "report" && (state.Terminal() || state == dps.Started || state == dps.Suspended)
+			ignored := signal == "overdue" || (signal == "report" && reported)        // said again
 			repeat := signal == last && (signal == "resume" || signal == "completed") // of the same content, with nothing between
 			if (to == "") != (err != nil) && !ignored && !repeat {
 				r.Fatalf("%s in %q with a function that answers %q: %v, want state %q", signal, state, h.how, err, to)
 			}
 			if to != "" {
 				state, last = to, signal
-				if kind := map[string]gatewayapi.HookKind{"suspend": gatewayapi.HookSuspend, "terminate": gatewayapi.HookTerminate, "completed": gatewayapi.HookComplete}[signal]; kind != "" {
+				reported = reported || signal == "report"
+				if kind := map[string]gatewayapi.HookKind{"suspend": gatewayapi.HookSuspend, "terminate": gatewayapi.HookTerminate, "overdue": gatewayapi.HookTerminate, "completed": gatewayapi.HookComplete}[signal]; kind != "" {
 					told = append(told, string(kind))
 				}
 				again, err := send(signal, id)

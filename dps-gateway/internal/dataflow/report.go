@@ -16,15 +16,16 @@ import (
 const earlyReport = 2 * time.Second
 
 // ReportPrepared takes a function's word that what it has promised of a prepare is done. The flow is PREPARED, and a control plane that was
-// answered with the promise is called back, in one step. late says that the flow has ended meanwhile, and nothing was done.
-func (s *Service) ReportPrepared(ctx context.Context, pc, id string, a *gatewayapi.HookAnswer) (late bool, err error) {
+// answered with the promise is called back, in one step. Said twice it is said once. Of a flow that has ended meanwhile it is a Conflict: the
+// function is told of the end by itself.
+func (s *Service) ReportPrepared(ctx context.Context, pc, id string, a *gatewayapi.HookAnswer) error {
 	return s.report(ctx, pc, id, a, reportOf{
 		signal: flowstore.ReportPrepared, from: dps.Preparing, to: dps.Prepared, event: catalogue.DataFlowPrepared, callback: outbox.CallbackPrepared,
 	})
 }
 
 // ReportStarted is ReportPrepared for a start.
-func (s *Service) ReportStarted(ctx context.Context, pc, id string, a *gatewayapi.HookAnswer) (late bool, err error) {
+func (s *Service) ReportStarted(ctx context.Context, pc, id string, a *gatewayapi.HookAnswer) error {
 	return s.report(ctx, pc, id, a, reportOf{
 		signal: flowstore.ReportStarted, from: dps.Starting, to: dps.Started, event: catalogue.DataFlowStarted, callback: outbox.CallbackStarted,
 	})
@@ -37,19 +38,17 @@ type reportOf struct {
 	callback outbox.Callback
 }
 
-func (s *Service) report(ctx context.Context, pc, id string, a *gatewayapi.HookAnswer, o reportOf) (late bool, err error) {
+func (s *Service) report(ctx context.Context, pc, id string, a *gatewayapi.HookAnswer, o reportOf) error {
 	f, err := s.promised(ctx, pc, id)
 	switch {
 	case err != nil:
-		return false, err
-	case f.State.Terminal():
-		return true, nil
+		return err
 	case f.Hook == "":
-		return false, problem.New(problem.Conflict, "no function serves the data flow")
+		return problem.New(problem.Conflict, "no function serves the data flow")
 	}
 	print, err := fingerprint(a)
 	if err != nil {
-		return false, err
+		return err
 	}
 	t := s.own(pc, id, o.signal, print)
 	t.From, t.To, t.Amends = []dps.State{o.from}, o.to, true
@@ -61,18 +60,23 @@ func (s *Service) report(ctx context.Context, pc, id string, a *gatewayapi.HookA
 		t.Effects = append(t.Effects, flowstore.Effect{Lane: outbox.LaneCallback, Kind: string(o.callback)})
 	}
 	if err := s.accept(ctx, t, f, a); err != nil {
-		return false, err
+		if f.State.Terminal() {
+			return tooLate(f.State)
+		}
+		return err
 	}
 	r, err := s.store.Apply(ctx, t)
 	switch {
 	case err != nil:
-		return false, err
-	case r.Outcome == flowstore.WrongState && r.State.Terminal():
-		return true, nil
+		return err
 	case r.Outcome == flowstore.WrongState:
-		return false, problem.New(problem.Conflict, "the data flow is %s", r.State)
+		return tooLate(r.State)
 	}
-	return false, refusal(r, t.Signal, id)
+	return refusal(r, t.Signal, id)
+}
+
+func tooLate(state dps.State) error {
+	return problem.New(problem.Conflict, "the data flow is %s", state)
 }
 
 // promised reads a flow that should be there or about to be.

@@ -1,7 +1,7 @@
 // Package dataflow is what the gateway does with a data flow on a signal of Data Plane Signaling (DPS 1.0, state machine),
 // without HTTP. A function may serve a transfer profile: it is asked before what is asked of it is done. What it promises for later is
 // promised on (202) only to a control plane that can take it; EDC-V never finishes an asynchronous prepare or start, and is
-// made to wait.
+// made to wait. A promise has its time: a flow whose function does not report ends (Overdue).
 //
 // Idempotence: a repeated signal gives the first answer and has no second effect, see flowstore.
 package dataflow
@@ -46,6 +46,7 @@ type Options struct {
 	AllowHTTP     bool          // accept data addresses that are not https; for development
 	DecideTimeout time.Duration // how long a provider's start waits for a decision
 	HookWait      time.Duration // how long a signal waits for a function's answer, and where it must, for what the function has promised
+	ReportWithin  time.Duration // how long a flow that was promised to a control plane (202) waits for the function, where its profile does not say
 	Hooks         Hooks         // nil if there are none
 	Outbox        Appender      // tells functions that what they did came to nothing
 	Now           func() time.Time
@@ -69,6 +70,9 @@ func New(store flowstore.Store, issuer AddressIssuer, decider Decider, opts Opti
 	}
 	if opts.HookWait <= 0 {
 		opts.HookWait = 10 * time.Second
+	}
+	if opts.ReportWithin <= 0 {
+		opts.ReportWithin = time.Hour
 	}
 	return &Service{store: store, issuer: issuer, decider: decider, opts: opts}
 }

@@ -41,13 +41,14 @@ type more struct {
 	Labels           []string       `json:"labels,omitempty"`
 	Metadata         map[string]any `json:"meta,omitempty"`
 	Promised         bool           `json:"async,omitempty"`
-	Created          int64          `json:"cre"` // ms since 1970
+	Within           int64          `json:"within,omitempty"` // ms
+	Created          int64          `json:"cre"`              // ms since 1970
 }
 
 func moreOf(f *Flow, now time.Time) ([]byte, error) {
 	b, err := json.Marshal(more{
 		ParticipantID: f.ParticipantID, DataspaceContext: f.DataspaceContext,
-		Claims: f.Claims, Labels: f.Labels, Metadata: f.Metadata, Promised: f.Promised, Created: now.UnixMilli(),
+		Claims: f.Claims, Labels: f.Labels, Metadata: f.Metadata, Promised: f.Promised, Within: f.ReportWithin.Milliseconds(), Created: now.UnixMilli(),
 	})
 	if err != nil {
 		return nil, problem.Field("claims", "or labels or metadata can't be stored: %w", err)

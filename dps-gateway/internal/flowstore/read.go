@@ -218,6 +218,7 @@ func flowOf(pc, id string, v []any) (*Flow, error) {
 		return nil, problem.Wrap(problem.Internal, err, "the stored data flow %q", id)
 	}
 	f.ParticipantID, f.DataspaceContext, f.Promised = m.ParticipantID, m.DataspaceContext, m.Promised
+	f.ReportWithin = time.Duration(m.Within) * time.Millisecond
 	f.Claims, f.Labels, f.Metadata, f.CreatedAt = m.Claims, m.Labels, m.Metadata, time.UnixMilli(m.Created).UTC()
 	if later := text(v, 5); later != "" {
 		f.Metadata = nil

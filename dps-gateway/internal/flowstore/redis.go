@@ -46,7 +46,7 @@ func (s *Redis) Apply(ctx context.Context, t *Transition) (Result, error) {
 	pc, id := t.ParticipantContextID, t.DataFlowID
 	names := []string{
 		keys.Flow(pc, id), keys.Flows(pc), keys.Outbox(keys.Shard(pc)),
-		keys.Tenant(pc, none), keys.Tenant(pc, none), keys.Tenant(pc, none),
+		keys.Tenant(pc, none), keys.Tenant(pc, none), keys.Tenant(pc, none), keys.Due(keys.Shard(pc)),
 	}
 	request, ttl := "", int64(0)
 	if t.Once != nil {
@@ -60,12 +60,12 @@ func (s *Redis) Apply(ctx context.Context, t *Transition) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	args := make([]any, 0, 22+len(fields)+2*len(t.Effects))
+	args := make([]any, 0, 23+len(fields)+2*len(t.Effects))
 	args = append(args,
 		pc, id, string(t.Signal), t.MessageID, t.Fingerprint,
 		stateList(t.From), string(t.To), string(t.Role), string(t.Direction), callerOf(t),
 		flag(t.New != nil), decided(t.Decided), t.Now.UnixMilli(), s.retention.Milliseconds(), keys.Changes(keys.Shard(pc)),
-		t.Reason, t.Answer, request, ttl, drops(t), len(fields), mode(t),
+		t.Reason, t.Answer, request, ttl, drops(t), len(fields), mode(t), within(t),
 	)
 	args = append(args, fields...)
 	for _, e := range t.Effects {
@@ -128,6 +128,14 @@ func mode(t *Transition) string {
 		return "amend"
 	}
 	return ""
+}
+
+// within is in ms. What is less than one is one: 0 would be for ever.
+func within(t *Transition) int64 {
+	if t.New == nil || t.New.ReportWithin <= 0 {
+		return 0
+	}
+	return max(t.New.ReportWithin.Milliseconds(), 1)
 }
 
 func callerOf(t *Transition) string {

@@ -35,7 +35,7 @@ const (
 
 	ReportPrepared Signal = "report-prepared" // what was promised by PREPARING
 	ReportStarted  Signal = "report-started"  // what was promised by STARTING
-	GiveUp         Signal = "give-up"         // nothing was reported in the time that the control plane can wait
+	GiveUp         Signal = "give-up"         // nothing was reported in time
 )
 
 // Flow is a data flow without its data address.
@@ -44,6 +44,9 @@ type Flow struct {
 	TokenID      string // of the access token in force; of the side that owns the data address
 	ControlPlane string // that made it, if it is one that has registered itself; "" for the one of the tenant's document
 	Promised     bool   // the control plane was answered that the flow is yet to be prepared or started: it waits for a callback
+	// ReportWithin is how long a flow that is made to wait for its function's report waits before it is due (outbox.LaneOverdue); 0 = it
+	// waits for none.
+	ReportWithin time.Duration
 }
 
 // Effect is an outbox entry that a transition appends; the script fills in the flow's own members, and leaves out what is of the

@@ -1,7 +1,7 @@
 -- One transition of a data flow: everything that a signal changes, in one step.
 --
--- KEYS: flow, index of the tenant's live flows, outbox of the shard, mark of the signaling token, decision, dataset.
--- ARGV: see below and Redis.Apply; from the 23rd on, pairs of fields to write, the first of which is the head if the flow is made,
+-- KEYS: flow, index of the tenant's live flows, outbox of the shard, mark of the signaling token, decision, dataset, due flows of the shard.
+-- ARGV: see below and Redis.Apply; from the 24th on, pairs of fields to write, the first of which is the head if the flow is made,
 -- or the token if it gets a new one; then pairs of effects (lane, kind). Effects of the lane "hook" are for flows that have one.
 -- Returns: outcome, state, revision, answer to give again, reason.
 --
@@ -21,7 +21,8 @@ local now, reason, drop, nfields = ARGV[13], ARGV[16], ARGV[20], tonumber(ARGV[2
 local call = redis.call
 local mode = ARGV[22] -- 'check': only say whether it may be; 'amend': the answer is that to the message which made the flow, too
 local caller = ARGV[10] -- the control plane: 'c' and its id, which is none for the one of the tenant's document; '' = none calls
-local first = 23 -- of the pairs
+local within = tonumber(ARGV[23]) -- ms that the flow, if it is made, waits for a function's report; 0 = it waits for none
+local first = 24 -- of the pairs
 local remembered = 32
 
 -- A signaling token is good for one request, and for the same one again.
@@ -154,6 +155,14 @@ if to == 'COMPLETED' or to == 'TERMINATED' then
   call('PEXPIRE', KEYS[1], ARGV[14])
 elseif not state then
   call('ZADD', KEYS[2], 0, id)
+end
+
+-- How long it may wait, by the clock of Redis, which all replicas share; see outbox/due.lua.
+if not state and within > 0 then
+  local t = call('TIME')
+  call('ZADD', KEYS[7], t[1] * 1000 + math.floor(t[2] / 1000) + within, pc .. '\n' .. id)
+elseif (state == 'PREPARING' or state == 'STARTING') and to ~= state then
+  call('ZREM', KEYS[7], pc .. '\n' .. id)
 end
 
 -- Tell of it: to the broker and the control plane by the outbox (see outbox.DecodeFlow), to open streams at once.

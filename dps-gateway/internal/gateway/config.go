@@ -47,6 +47,7 @@ type Config struct {
 	DIDPlainHTTP         bool          `env:"DID_PLAIN_HTTP" envDefault:"false"`              // DID documents by http: for development
 	DecisionWait         time.Duration `env:"DECISION_WAIT" envDefault:"10s"`                 // how long a provider's start waits for a decision
 	HookWait             time.Duration `env:"HOOK_WAIT" envDefault:"10s"`                     // how long a signal waits for a function that serves its profile
+	HookReportWithin     time.Duration `env:"HOOK_REPORT_WITHIN" envDefault:"1h"`             // how long a flow that was promised (202) waits for its function's report
 	SignalWait           time.Duration `env:"SIGNAL_WAIT" envDefault:"10s"`                   // how long a signal waits for a Redis that is restarted or fails over; 0 = not at all
 	SignalsWaiting       int           `env:"SIGNALS_WAITING" envDefault:"512"`               // signals that do so at once
 	DataWait             time.Duration `env:"DATA_WAIT" envDefault:"30s"`                     // how long a data request waits for a data server, cold start included
@@ -105,6 +106,7 @@ func (c *Config) Validate() error {
 		{"RENEW_BEFORE", c.RenewBefore},
 		{"DECISION_WAIT", c.DecisionWait},
 		{"HOOK_WAIT", c.HookWait},
+		{"HOOK_REPORT_WITHIN", c.HookReportWithin},
 		{"DATA_WAIT", c.DataWait},
 		{"DATA_PAUSE", c.DataPause},
 		{"STALL_TIME", c.StallTime},

@@ -154,7 +154,7 @@ func (g *Gateway) assemble(f files) {
 	counted := m.Flows(g.store)
 	hooks := hook.New(f.hooks, g.clients.functions, m)
 	flows := dataflow.New(counted, issuer, decider, dataflow.Options{
-		AllowHTTP: cfg.AllowPlainHTTP, DecideTimeout: cfg.DecisionWait, HookWait: cfg.HookWait, Hooks: hooks, Outbox: writer,
+		AllowHTTP: cfg.AllowPlainHTTP, DecideTimeout: cfg.DecisionWait, HookWait: cfg.HookWait, ReportWithin: cfg.HookReportWithin, Hooks: hooks, Outbox: writer,
 	})
 
 	registrations := controlplane.NewRegistrations(g.rdb)
@@ -166,7 +166,7 @@ func (g *Gateway) assemble(f files) {
 			outbox.LaneCallback:  outbox.NewCallbackSender(g.tenants, transfers, g.planes, g.store).WithAnswers(g.store),
 			outbox.LaneTerminate: outbox.NewTerminateSender(g.tenants, transfers, g.store),
 			outbox.LaneHook:      hook.NewSender(hooks, g.store),
-			outbox.LaneHeld:      flows.Held(),
+			outbox.LaneOverdue:   flows.Overdue(),
 		},
 		Parker: parkedWork, Observer: m, Drain: relayDrain(cfg.DrainTime),
 	}, log)

@@ -369,8 +369,8 @@ func TestPromisesToAControlPlaneThatCanTakeThem(t *testing.T) {
 		t.Errorf("prepare: %d %s", a.code, a.body)
 	}
 	r.signal("other", "c1/terminate", map[string]any{"messageId": "m2"})
-	if err := r.api.Prepared(t.Context(), "other", "c1", *opened(&ask)); err != nil {
-		t.Errorf("a report that comes too late is no error: %v", err)
+	if err := r.api.Prepared(t.Context(), "other", "c1", *opened(&ask)); !problem.Is(err, problem.Conflict) {
+		t.Errorf("a report that comes too late: %v", err)
 	}
 	if f, err := r.api.Flow(t.Context(), "other", "c1"); err != nil || f.State != dps.Terminated {
 		t.Errorf("%+v %v", f, err)
@@ -379,6 +379,76 @@ func TestPromisesToAControlPlaneThatCanTakeThem(t *testing.T) {
 	case cb := <-callbacks:
 		t.Errorf("callback %s", cb)
 	case <-time.After(300 * time.Millisecond):
+	}
+}
+
+// TestAPromiseThatIsNotKeptEnds: a function that has promised a control plane something has the time that its profile gives it. Then the flow
+// ends, whichever gateway made it, and everybody hears of it.
+func TestAPromiseThatIsNotKeptEnds(t *testing.T) {
+	w, r, s := newStreams(t, "asynchronous")
+	callbacks := make(chan string, 10)
+	told := func(path string, body []byte) { callbacks <- path + " " + string(body) }
+	w.callback.Store(&told)
+	for _, pc := range []string{"provider", "other"} { // the second profile has the time of the gateway's settings
+		file := "tenants/" + pc + ".yaml"
+		w.write(file, strings.Replace(w.read(file), fmt.Sprintf("{profile: %q, hook: streams}", streamPull), fmt.Sprintf("{profile: %q, hook: streams, reportWithin: 2s}", streamPull), 1))
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	promises := func(_ context.Context, q *gatewayapi.HookRequest) (*gatewayapi.HookAnswer, error) {
+		if q.Kind.Asked() {
+			return nil, function.ErrLater
+		}
+		return nil, nil
+	}
+	s.answers(promises)
+	start := func() *running {
+		return w.start(func(c *gateway.Config) { c.HookURLs, c.HookReportWithin = []string{"streams=" + s.URL}, 3*time.Second })
+	}
+	r = start()
+	if a := r.post("provider", "start", flowMessage("m1", "p1", streamPull)); a.code != http.StatusAccepted {
+		t.Fatalf("start: %d %s", a.code, a.body)
+	}
+	if a := r.post("other", "prepare", flowMessage("m1", "c1", streamPush)); a.code != http.StatusAccepted {
+		t.Fatalf("prepare: %d %s", a.code, a.body)
+	}
+	if err := r.stop(); err != nil { // the time goes on
+		t.Fatal(err)
+	}
+	r = start()
+	for range 2 {
+		var cb string
+		select {
+		case cb = <-callbacks:
+		case <-time.After(time.Minute):
+			t.Fatal("no callback")
+		}
+		path, body, _ := strings.Cut(cb, " ")
+		var m dps.StatusMessage
+		if err := json.Unmarshal([]byte(body), &m); err != nil || m.State != dps.Terminated {
+			t.Errorf("callback %s: %v", cb, err)
+		}
+		want, ok := map[string]string{
+			"/signaling/transfers/p1/dataflow/errored": `function "streams" has not reported in time, which was 2s, that the data flow is started`,
+			"/signaling/transfers/c1/dataflow/errored": `function "streams" has not reported in time, which was 3s, that the data flow is prepared`,
+		}[path]
+		if !ok || m.Error != want {
+			t.Errorf("callback %s", cb)
+		}
+	}
+	for pc, flow := range map[string]string{"provider": "p1", "other": "c1"} {
+		within(t, "the function hears that it is over", func() bool { return slices.Contains(s.called(flow), "terminate 2") })
+		report := r.api.Started
+		if pc == "other" {
+			report = r.api.Prepared
+		}
+		if err := report(t.Context(), pc, flow, *opened(&gatewayapi.HookRequest{})); !problem.Is(err, problem.Conflict) {
+			t.Errorf("a report that comes too late: %v", err)
+		}
+		if f, err := r.api.Flow(t.Context(), pc, flow); err != nil || f.State != dps.Terminated {
+			t.Errorf("%+v %v", f, err)
+		}
 	}
 }
 
@@ -429,8 +499,8 @@ func TestPromisesToAControlPlaneThatWaits(t *testing.T) {
 			t.Errorf("%d %s after %v", a.code, a.body, took)
 		}
 		within(t, "the function hears that it is over", func() bool { return slices.Contains(s.called("p3"), "terminate 2") })
-		if err := r.api.Started(t.Context(), "provider", "p3", *opened(&gatewayapi.HookRequest{})); err != nil {
-			t.Errorf("too late is no error: %v", err)
+		if err := r.api.Started(t.Context(), "provider", "p3", *opened(&gatewayapi.HookRequest{})); !problem.Is(err, problem.Conflict) {
+			t.Errorf("too late: %v", err)
 		}
 		if a := r.post("provider", "start", flowMessage("m1", "p3", streamPull)); a.code != 422 {
 			t.Errorf("again: %d %s", a.code, a.body)
@@ -446,7 +516,7 @@ func TestAnAnswerThatADeadGatewayHeldComesToAnEnd(t *testing.T) {
 	told := func(path string, body []byte) { callbacks <- path + " " + string(body) }
 	w.callback.Store(&told)
 	store := flowstore.New(w.rdb, outbox.NewBell(), time.Hour)
-	dead := dataflow.New(diesWhileItHolds{store}, nil, nil, dataflow.Options{HookWait: time.Hour, Hooks: promised{}})
+	dead := dataflow.New(diesWhileItHolds{store}, nil, nil, dataflow.Options{HookWait: time.Second, Hooks: promised{}})
 	m := &dps.FlowMessage{
 		MessageID: "m1", ParticipantID: "did:web:us.test", CounterPartyID: "did:web:consumer.test", DataspaceContext: "ds", ProcessID: "p1",
 		AgreementID: "agr", DatasetID: "orders", Profile: streamPull, Claims: map[string]any{"c": "d"}, Labels: []string{"eu"}, Metadata: map[string]any{"stream": "ORDERS"},
@@ -458,14 +528,14 @@ func TestAnAnswerThatADeadGatewayHeldComesToAnEnd(t *testing.T) {
 	}
 	select {
 	case cb := <-callbacks:
-		if !strings.HasPrefix(cb, "/signaling/transfers/p1/dataflow/errored ") || !strings.Contains(cb, "has not finished in time") {
+		if !strings.HasPrefix(cb, "/signaling/transfers/p1/dataflow/errored ") || !strings.Contains(cb, "has not reported in time") {
 			t.Errorf("callback %s", cb)
 		}
 	case <-time.After(time.Minute):
 		t.Fatal("the control plane waits for ever")
 	}
 	within(t, "the function hears that it is over", func() bool { return slices.Contains(s.called("p1"), "terminate 2") })
-	if a := r.post("provider", "start", flowMessage("m1", "p1", streamPull)); a.code != http.StatusUnprocessableEntity || !strings.Contains(a.detail(t), "has not finished in time") {
+	if a := r.post("provider", "start", flowMessage("m1", "p1", streamPull)); a.code != http.StatusUnprocessableEntity || !strings.Contains(a.detail(t), "has not reported in time") {
 		t.Errorf("the start, again: %d %s", a.code, a.body)
 	}
 }

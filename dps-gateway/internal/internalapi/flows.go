@@ -78,28 +78,23 @@ func (h *handler) renewAddress(w http.ResponseWriter, r *http.Request) error {
 }
 
 // prepared takes a function's word that what its hook has promised of a prepare is done. Said twice it is said once; of a flow that has
-// ended meanwhile it is noted and nothing else, since the function is told of the end by itself.
+// ended meanwhile it is a conflict: the function is told of the end by itself.
 func (h *handler) prepared(w http.ResponseWriter, r *http.Request) error {
-	return h.report(w, r, "prepared", h.Reports.ReportPrepared)
+	return h.report(w, r, h.Reports.ReportPrepared)
 }
 
 // started is prepared for a start.
 func (h *handler) started(w http.ResponseWriter, r *http.Request) error {
-	return h.report(w, r, "started", h.Reports.ReportStarted)
+	return h.report(w, r, h.Reports.ReportStarted)
 }
 
-func (h *handler) report(w http.ResponseWriter, r *http.Request, what string, take func(context.Context, string, string, *gatewayapi.HookAnswer) (bool, error)) error {
+func (h *handler) report(w http.ResponseWriter, r *http.Request, take func(context.Context, string, string, *gatewayapi.HookAnswer) error) error {
 	var in gatewayapi.HookAnswer
 	if err := decode(w, r, &in); err != nil {
 		return err
 	}
-	late, err := take(r.Context(), r.PathValue("pc"), r.PathValue("id"), &in)
-	if err != nil {
+	if err := take(r.Context(), r.PathValue("pc"), r.PathValue("id"), &in); err != nil {
 		return err
-	}
-	if late {
-		h.Log.Info().Str("participant_context", r.PathValue("pc")).Str("process_id", r.PathValue("id")).Str("report", what).
-			Msg("a function reports on a data flow that has ended: ignored")
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

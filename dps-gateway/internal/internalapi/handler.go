@@ -48,8 +48,8 @@ type Addresses interface {
 
 // Reports takes what functions say of the flows that they serve; *dataflow.Service does.
 type Reports interface {
-	ReportPrepared(ctx context.Context, pc, id string, a *gatewayapi.HookAnswer) (late bool, err error)
-	ReportStarted(ctx context.Context, pc, id string, a *gatewayapi.HookAnswer) (late bool, err error)
+	ReportPrepared(ctx context.Context, pc, id string, a *gatewayapi.HookAnswer) error
+	ReportStarted(ctx context.Context, pc, id string, a *gatewayapi.HookAnswer) error
 	Failed(ctx context.Context, pc, id, reason string) (done bool, err error)
 }
 

@@ -60,6 +60,10 @@ func Outbox(shard int) string { return tags[shard] + "outbox" }
 // OutboxLease is held by the replica that drains the shard's outbox: a string, the holder's name.
 func OutboxLease(shard int) string { return tags[shard] + "outbox:lease" }
 
+// Due are the flows of a shard that wait for something until a time: a sorted set of "<participant context>\n<data flow id>" by that time,
+// in ms since 1970 by Redis' clock.
+func Due(shard int) string { return tags[shard] + "due" }
+
 // Relays are the replicas that drain outboxes: a sorted set of their names by when they were last heard of, in ms since 1970. It is
 // of no shard.
 const Relays = "tg:{relays}:outbox"

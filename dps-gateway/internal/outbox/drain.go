@@ -140,13 +140,6 @@ func (r *Relay) deliver(s *shard, e *Entry) fate {
 		if s.ctx.Err() != nil || !s.mine() {
 			return stopped
 		}
-		if later, ok := errors.AsType[*NotDueError](err); ok {
-			if s.isClosed() || !pause(s.ctx, later.In) || s.isClosed() {
-				return stopped
-			}
-			try--
-			continue
-		}
 		if hopeless(err) || (try >= r.cfg.MinTries && r.age(e) > r.cfg.MaxAge) {
 			if r.park(s, e, try, err) {
 				return gaveUp
@@ -171,9 +164,6 @@ func (r *Relay) send(s *shard, sender Sender, e *Entry) error {
 	}
 	start := time.Now()
 	err := sender.Send(s.ctx, e)
-	if _, ok := errors.AsType[*NotDueError](err); ok {
-		return err
-	}
 	r.cfg.Observer.Sent(e.PC, e.Lane, time.Since(start), r.age(e), err)
 	if err != nil && s.ctx.Err() == nil {
 		r.log.Debug().Str("participant_context", e.PC).Str("lane", string(e.Lane)).Str("kind", e.Kind).Str("subject", e.Subject).Err(err).

@@ -25,7 +25,7 @@ const (
 	LaneCallback   Lane = "callback"   // a DPS StatusMessage to the control plane
 	LaneTerminate  Lane = "terminate"  // terminate a transfer process by the Management API of the tenant's document
 	LaneHook       Lane = "hook"       // tell the function that serves the flow's profile
-	LaneHeld       Lane = "held"       // a flow whose answer is held: the gateway that holds it may die
+	LaneOverdue    Lane = "overdue"    // a flow whose function has not reported in time what it has promised, see due.go
 	LaneDeadLetter Lane = "deadletter" // never in the outbox: events that the broker gave up, in the parked store
 )
 

@@ -67,17 +67,22 @@ func (r *Relay) leases(ctx context.Context) (held [keys.Shards]bool, until time.
 
 // lease takes or renews the leases of shards.
 func (r *Relay) lease(ctx context.Context, shards []int) ([]*redis.Cmd, error) {
+	return onShards(ctx, r.rdb, leaseScript, shards, func(shard int) []string { return []string{keys.OutboxLease(shard)} }, r.name, leaseTTL.Milliseconds())
+}
+
+// onShards calls a script on each of some shards, in one round trip if Redis knows it. A call may fail and others not, on Cluster.
+func onShards(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, shards []int, names func(shard int) []string, args ...any) ([]*redis.Cmd, error) {
 	cmds := make([]*redis.Cmd, len(shards))
-	_, err := r.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, shard := range shards {
-			cmds[i] = leaseScript.EvalSha(ctx, p, []string{keys.OutboxLease(shard)}, r.name, leaseTTL.Milliseconds())
+			cmds[i] = script.EvalSha(ctx, p, names(shard), args...)
 		}
 		return nil
 	})
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
-		_, err = r.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		_, err = rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for i, shard := range shards {
-				cmds[i] = leaseScript.Eval(ctx, p, []string{keys.OutboxLease(shard)}, r.name, leaseTTL.Milliseconds())
+				cmds[i] = script.Eval(ctx, p, names(shard), args...)
 			}
 			return nil
 		})

@@ -24,14 +24,6 @@ type Sender interface {
 	Send(ctx context.Context, e *Entry) error
 }
 
-// NotDueError says that an entry has its time later. It is no failure, and is neither counted nor given up.
-type NotDueError struct {
-	In time.Duration // when to ask again; short, since a shard is not handed over in between
-}
-
-// Error implements error.
-func (e *NotDueError) Error() string { return "it is not due before " + e.In.String() }
-
 // Observer is told what the relay does, for metrics. Its methods must not block.
 type Observer interface {
 	// Sent is told of every attempt: how long it took, how old the entry is, and how it failed, if it did.
@@ -47,7 +39,7 @@ type Config struct {
 	Senders   map[Lane]Sender
 	Parker    Parker
 	Observer  Observer         // may be nil
-	InFlight  map[Lane]int     // sends at once; default 256 events, 64 callbacks, 64 hooks and held answers, 16 terminations
+	InFlight  map[Lane]int     // sends at once; default 256 events, 64 callbacks, 64 hooks and overdue flows, 16 terminations
 	PollEvery time.Duration    // for what other replicas append; default 250ms
 	Gather    time.Duration    // under load, what comes in this time is read, and acknowledged, together; default 2ms; negative = none
 	MaxAge    time.Duration    // after which an entry that fails is parked; default 15min
@@ -101,7 +93,7 @@ func NewRelay(rdb redis.UniversalClient, bell *Bell, cfg Config, log zerolog.Log
 }
 
 func (c Config) withDefaults() Config {
-	inFlight := map[Lane]int{LaneEvent: 256, LaneCallback: 64, LaneTerminate: 16, LaneHook: 64, LaneHeld: 64}
+	inFlight := map[Lane]int{LaneEvent: 256, LaneCallback: 64, LaneTerminate: 16, LaneHook: 64, LaneOverdue: 64}
 	maps.Copy(inFlight, c.InFlight)
 	c.InFlight = inFlight
 	if c.Observer == nil {
@@ -149,8 +141,15 @@ func (r *Relay) Run(ctx context.Context) {
 		r.keepLeases(ctx, work)
 	}()
 
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		r.sweepDue(ctx)
+	}()
+
 	r.read(ctx)
 
+	<-swept
 	<-leased
 	r.stopReading()
 	drained := make(chan struct{})

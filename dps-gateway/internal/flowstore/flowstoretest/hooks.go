@@ -2,10 +2,13 @@ package flowstoretest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
+	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
 	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
 	"github.com/tidegate/tidegate/eventing/catalogue"
 	"github.com/tidegate/tidegate/shared/dps"
@@ -114,5 +117,68 @@ func reported(t *testing.T, s Suite, pc string) {
 	want(t, apply(t, s, plain), flowstore.Applied, dps.Started)
 	if n := len(Entries(t.Context(), t, s.Redis, pc)) - before; n != 1 {
 		t.Errorf("%d entries for a flow without a hook, want its event alone", n)
+	}
+}
+
+// awaited is a flow that waits for a report for a bounded time: it falls due once, and not if it has come to something before.
+func awaited(t *testing.T, s Suite, pc string) {
+	t.Helper()
+	start := func(id string, within time.Duration) {
+		t.Helper()
+		tr := hooked(pc, id)
+		tr.New.ReportWithin, tr.Check = within, true
+		want(t, apply(t, s, tr), flowstore.Allowed, "")
+		tr.Check = false
+		want(t, apply(t, s, tr), flowstore.Applied, dps.Starting)
+		want(t, apply(t, s, tr), flowstore.Replayed, dps.Starting)
+	}
+	overdue := func() (ids []string) {
+		t.Helper()
+		_, err := outbox.FallDue(t.Context(), s.Redis, []int{keys.Shard(pc)})
+		must(t, err)
+		for _, e := range Entries(t.Context(), t, s.Redis, pc) {
+			if e.Lane == outbox.LaneOverdue {
+				ids = append(ids, e.Subject)
+			}
+		}
+		return ids
+	}
+	start("waits", time.Hour)
+	f, err := s.Store.Get(t.Context(), pc, "waits")
+	must(t, err)
+	if f.ReportWithin != time.Hour {
+		t.Errorf("it may wait for %v", f.ReportWithin)
+	}
+	for _, id := range []string{"reported", "terminated", "errored", "for:ever"} {
+		start(id, time.Hour)
+	}
+	want(t, apply(t, s, Move(pc, "reported", flowstore.ReportStarted, "r", dps.Started, dps.Starting)), flowstore.Applied, dps.Started)
+	want(t, apply(t, s, Move(pc, "terminated", flowstore.Terminate, "r", dps.Terminated, dps.Starting)), flowstore.Applied, dps.Terminated)
+	want(t, apply(t, s, Move(pc, "errored", flowstore.Errored, "r", "", dps.Starting)), flowstore.Applied, dps.Starting)
+	want(t, apply(t, s, Create(pc, "asks nobody", dps.Provider)), flowstore.Applied, dps.Started)
+	if ids := overdue(); len(ids) > 0 {
+		t.Errorf("due at once: %q", ids)
+	}
+	Expire(t, s.Redis, pc)
+	start("at once", time.Nanosecond)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		ids := overdue()
+		if cmp.Equal(ids, []string{"errored", "for:ever", "waits", "at once"}) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("due are %q", ids)
+		}
+	}
+}
+
+// Expire has the time of all flows of a tenant's shard pass that wait for a report.
+func Expire(t *testing.T, rdb redis.UniversalClient, pc string) {
+	t.Helper()
+	due := keys.Due(keys.Shard(pc))
+	members, err := rdb.ZRange(t.Context(), due, 0, -1).Result()
+	must(t, err)
+	for _, m := range members {
+		must(t, rdb.ZAdd(t.Context(), due, redis.Z{Score: 1, Member: m}).Err())
 	}
 }

@@ -126,6 +126,7 @@ func Run(t *testing.T, s Suite) {
 		"asking whether a signal may be changes nothing":                              checked,
 		"a function's dataset need not be registered, but decided":                    unregistered,
 		"a kept promise answers the first message too, and a hook hears of the end":   reported,
+		"a flow waits for a report for a bounded time":                                awaited,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s, "t-"+uuid.NewString()) })
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/tidegate/tidegate/dps-gateway/internal/dataflow"
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore/flowstoretest"
+	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
 	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
 	"github.com/tidegate/tidegate/dps-gateway/internal/redistest"
 	"github.com/tidegate/tidegate/shared/dps"
@@ -72,47 +72,32 @@ func (promising) Ask(context.Context, string, *gatewayapi.HookRequest) (*gateway
 	return nil, true, nil
 }
 
-// clock is a time that the test moves on.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) forward(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
-// TestNoFlowWaitsForAGatewayThatHasDied kills the gateway at every step of a start whose answer it holds. The control plane sends
-// the start again or not, the function reports or not, before or after. Whatever happens, the flow comes to an end of its wait in a
-// bounded time; what the function reported in time counts; and a control plane that got no answer hears once why.
-func TestNoFlowWaitsForAGatewayThatHasDied(t *testing.T) {
+// TestNoFlowWaitsForever kills the gateway at every step of a start for which a function promises more. The control plane waits for the
+// answer, or takes the promise; it sends the start again or not; the function reports or not, in time or too late. Whatever happens, the flow
+// comes to an end of its wait in a bounded time; what the function reported in time counts, and what it reported later does not; and a
+// control plane that got no answer, or a promise, hears once what came of it.
+func TestNoFlowWaitsForever(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
 		t.Helper()
 		n := 0
 		rapid.Check(t, func(r *rapid.T) {
 			n++
-			held(t, r, rdb, fmt.Sprintf("held-%d", n))
+			waits(t, r, rdb, fmt.Sprintf("waits-%d", n))
 		})
 	})
 }
 
-func held(t *testing.T, r *rapid.T, rdb redis.UniversalClient, pc string) {
+func waits(t *testing.T, r *rapid.T, rdb redis.UniversalClient, pc string) {
 	t.Helper()
 	flowstoretest.Decide(t, rdb, pc, "agr", gatewayapi.Approved, "ds", "did:web:them", false)
-	c := &clock{at: time.Now()}
 	store := flowstore.New(rdb, outbox.NewBell(), time.Hour)
 	process := func(s flowstore.Store) *dataflow.Service {
-		return dataflow.New(s, &issuer{}, noDecider{}, dataflow.Options{HookWait: heldFor, Hooks: promising{}, Now: c.now})
+		return dataflow.New(s, &issuer{}, noDecider{}, dataflow.Options{HookWait: heldFor, ReportWithin: time.Hour, Hooks: promising{}})
 	}
-	call := dataflow.Call{ParticipantContextID: pc, DataFlowID: "flow", Profiles: []tenant.Profile{{Profile: profileOfFunction, Hook: "streams"}}}
+	promised := rapid.Bool().Draw(r, "the control plane takes promises")
+	call := dataflow.Call{
+		ParticipantContextID: pc, DataFlowID: "flow", Asynchronous: promised, Profiles: []tenant.Profile{{Profile: profileOfFunction, Hook: "streams"}},
+	}
 	start := func(s *dataflow.Service) (dataflow.Answer, error) {
 		return s.Start(t.Context(), call, &dps.FlowMessage{
 			MessageID: "m1", ParticipantID: "did:web:us", CounterPartyID: "did:web:them", DataspaceContext: "c", ProcessID: "flow", AgreementID: "agr", DatasetID: "ds",
@@ -120,11 +105,11 @@ func held(t *testing.T, r *rapid.T, rdb redis.UniversalClient, pc string) {
 		})
 	}
 	report := func() bool {
-		late, err := process(store).ReportStarted(t.Context(), pc, "flow", &gatewayapi.HookAnswer{DataAddress: &dps.DataAddress{Endpoint: "stream://us"}})
-		if err != nil {
+		err := process(store).ReportStarted(t.Context(), pc, "flow", &gatewayapi.HookAnswer{DataAddress: &dps.DataAddress{Endpoint: "stream://us"}})
+		if err != nil && !problem.Is(err, problem.Conflict) {
 			r.Fatalf("report: %v", err)
 		}
-		return !late
+		return err == nil
 	}
 
 	calls := rapid.IntRange(1, 8).Draw(r, "dies at call")
@@ -140,11 +125,21 @@ func held(t *testing.T, r *rapid.T, rdb redis.UniversalClient, pc string) {
 		counts = report()
 	}
 	if rapid.Bool().Draw(r, "the start comes again") {
-		if answer, err := start(process(store)); counts != (err == nil) {
+		if answer, err := start(process(store)); (counts || promised) != (err == nil) {
 			r.Fatalf("the function has reported: %v; the start, again: %s %v", counts, answer, err)
 		}
 	}
-	sweep(t, r, rdb, process(store).Held(), c, pc)
+	if promised && !counts {
+		overdue(t, r, rdb, process(store), pc)
+		if f, err := store.Get(t.Context(), pc, "flow"); err != nil || f.State != dps.Starting {
+			r.Fatalf("before its time: %+v %v", f, err)
+		}
+	}
+	flowstoretest.Expire(t, rdb, pc)
+	overdue(t, r, rdb, process(store), pc)
+	if report() != counts { // once more, or too late
+		r.Fatalf("the function has reported: %v; and now it is the other way", counts)
+	}
 
 	f, err := store.Get(t.Context(), pc, "flow")
 	if err != nil {
@@ -155,42 +150,44 @@ func held(t *testing.T, r *rapid.T, rdb redis.UniversalClient, pc string) {
 	}
 	var told []string
 	for _, e := range flowstoretest.Entries(t.Context(), t, rdb, pc) {
-		if e.Lane == outbox.LaneCallback || e.Lane == outbox.LaneTerminate {
+		if e.Lane == outbox.LaneCallback || e.Lane == outbox.LaneTerminate || e.Lane == outbox.LaneHook {
 			told = append(told, string(e.Lane)+" "+e.Kind)
 		}
 	}
-	want := []string{"callback errored", "terminate "} // once, by whomever the flow was ended
-	if counts {
+	want := []string{"hook terminate", "callback errored", "terminate "} // once, by whomever the flow was ended
+	switch {
+	case counts && promised:
+		want = []string{"callback started"}
+	case counts:
 		want = nil
 	}
 	if !slices.Equal(told, want) {
-		r.Fatalf("the control plane is told %q, want %q", told, want)
+		r.Fatalf("it is told %q, want %q", told, want)
 	}
-	if again, err := start(process(store)); counts != (err == nil) || (err != nil && !problem.Is(err, problem.Unprocessable)) {
+	again, err := start(process(store))
+	if _, promise := again.Promise(); (counts || promised) != (err == nil) || (err != nil && !problem.Is(err, problem.Unprocessable)) || promise == counts && err == nil {
 		r.Fatalf("in the end the start is answered %s %v", again, err)
 	}
 }
 
-// sweep is what the relay of a replica that lives does with the entries of held answers, before their time and after it, and once more.
-func sweep(t *testing.T, r *rapid.T, rdb redis.UniversalClient, sender outbox.Sender, c *clock, pc string) {
+// overdue is what the relays of two replicas that live do with flows that are due.
+func overdue(t *testing.T, r *rapid.T, rdb redis.UniversalClient, s *dataflow.Service, pc string) {
 	t.Helper()
-	send := func() (n int, err error) {
-		for _, e := range flowstoretest.Entries(t.Context(), t, rdb, pc) {
-			if e.Lane == outbox.LaneHeld {
-				n++
-				err = errors.Join(err, sender.Send(t.Context(), &e))
-			}
-		}
-		return n, err
-	}
-	n, err := send()
-	if _, early := errors.AsType[*outbox.NotDueError](err); n != 1 || (err != nil && !early) {
-		r.Fatalf("%d entries before their time: %v", n, err)
-	}
-	c.forward(2 * heldFor)
 	for range 2 {
-		if _, err := send(); err != nil {
-			r.Fatalf("when it is time: %v", err)
+		if _, err := outbox.FallDue(t.Context(), rdb, []int{keys.Shard(pc)}); err != nil {
+			r.Fatal(err)
+		}
+		n := 0
+		for _, e := range flowstoretest.Entries(t.Context(), t, rdb, pc) {
+			if e.Lane != outbox.LaneOverdue {
+				continue
+			}
+			if n++; n > 1 {
+				r.Fatal("it falls due twice")
+			}
+			if err := s.Overdue().Send(t.Context(), &e); err != nil {
+				r.Fatal(err)
+			}
 		}
 	}
 }
