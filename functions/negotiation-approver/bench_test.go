@@ -43,6 +43,7 @@ func newBench(tb testing.TB, mode string) *bench {
 		tb: tb, clock: planetest.NewClock(), faults: &planetest.Faults{}, gateway: gatewaytest.New(tb), sink: &eventtest.Sink{},
 		tenant: &tenant.Tenant{
 			ParticipantContextID: pc,
+			DID:                  "did:web:provider.example",
 			Policies:             []tenant.Policy{{Name: "open"}},
 			Publish:              []tenant.PublishRule{{Name: "all", Bucket: "out", Policy: "open"}},
 			Approve: tenant.Approve{Mode: mode, Default: "review", Rules: []tenant.Rule{

@@ -88,7 +88,7 @@ func (h *handler) record(ctx context.Context, pc string, d *gatewayapi.Decision)
 
 // evaluate makes a decision by the rules, and by a person's standing verdict where the rules leave it to one; nil if the
 // dataset is none of the tenant's. It writes nothing.
-func (h *handler) evaluate(ctx context.Context, t *tenant.Tenant, cp controlPlane, s subject) (d *gatewayapi.Decision, needsClaims bool, err error) {
+func (h *handler) evaluate(ctx context.Context, t *tenant.Tenant, cp assets, s subject) (d *gatewayapi.Decision, needsClaims bool, err error) {
 	pc := t.ParticipantContextID
 	dataset, err := h.dataset(ctx, t, cp, s.datasetID)
 	if err != nil || dataset == nil {
@@ -129,7 +129,7 @@ func (h *handler) evaluate(ctx context.Context, t *tenant.Tenant, cp controlPlan
 }
 
 // input collects what the rules see.
-func (h *handler) input(ctx context.Context, t *tenant.Tenant, cp controlPlane, s subject, dataset gatewayapi.Dataset) (*rules.Input, error) {
+func (h *handler) input(ctx context.Context, t *tenant.Tenant, cp assets, s subject, dataset gatewayapi.Dataset) (*rules.Input, error) {
 	in := &rules.Input{
 		CounterParty: rules.CounterParty{ID: s.counterPartyID, Address: s.address},
 		Claims:       s.claims,

@@ -23,9 +23,14 @@ type tenants interface {
 	All() []*tenant.Tenant
 }
 
+// assets are what a control plane knows of datasets.
+type assets interface {
+	GetAsset(ctx context.Context, id string) (*management.Asset, error)
+}
+
 // controlPlane is what the approver needs of the Management API; *management.Client has it.
 type controlPlane interface {
-	GetAsset(ctx context.Context, id string) (*management.Asset, error)
+	assets
 	GetNegotiation(ctx context.Context, id string) (*management.Negotiation, error)
 	QueryNegotiations(ctx context.Context, q management.Query) iter.Seq2[*management.Negotiation, error]
 	NegotiationAgreement(ctx context.Context, id string) (*management.Agreement, error)

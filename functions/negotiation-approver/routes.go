@@ -87,19 +87,9 @@ func (h *handler) decideRoute() http.Handler {
 		if err != nil {
 			return err
 		}
-		n, err := cp.AgreementNegotiation(ctx, req.AgreementID)
-		if problem.Is(err, problem.NotFound) {
-			return problem.New(problem.Unprocessable, "the control plane knows no agreement %s", req.AgreementID)
-		}
+		d, err := h.asked(ctx, t, cp, req)
 		if err != nil {
-			return controlplanes.Passing(err)
-		}
-		if n.Type != provider || n.AssetID != req.DatasetID || n.CounterPartyID != req.CounterPartyID {
-			return problem.New(problem.Forbidden, "agreement %s is not about this dataset and counterparty", req.AgreementID)
-		}
-		d, err := h.bind(ctx, t, cp, n, req.Claims)
-		if err != nil {
-			return controlplanes.Passing(err)
+			return err
 		}
 		if d == nil {
 			return problem.New(problem.Unprocessable, "dataset %s is none of this participant context's", req.DatasetID)
@@ -107,6 +97,29 @@ func (h *handler) decideRoute() http.Handler {
 		h.tell(ctx, t, d)
 		return writeJSON(w, d)
 	})
+}
+
+// asked decides on an agreement, of whichever control plane it is.
+func (h *handler) asked(ctx context.Context, t *tenant.Tenant, cp controlPlane, req *gatewayapi.DecideRequest) (*gatewayapi.Decision, error) {
+	if a := req.Agreement; a != nil {
+		if a.DatasetID != req.DatasetID || a.ConsumerID != req.CounterPartyID || a.ProviderID != t.DID {
+			return nil, problem.New(problem.Forbidden, "agreement %s is not about this dataset, counterparty and participant", req.AgreementID)
+		}
+		d, err := h.bindTold(ctx, t, req)
+		return d, controlplanes.Passing(err)
+	}
+	n, err := cp.AgreementNegotiation(ctx, req.AgreementID)
+	if problem.Is(err, problem.NotFound) {
+		return nil, problem.New(problem.Unprocessable, "the control plane knows no agreement %s", req.AgreementID)
+	}
+	if err != nil {
+		return nil, controlplanes.Passing(err)
+	}
+	if n.Type != provider || n.AssetID != req.DatasetID || n.CounterPartyID != req.CounterPartyID {
+		return nil, problem.New(problem.Forbidden, "agreement %s is not about this dataset and counterparty", req.AgreementID)
+	}
+	d, err := h.bind(ctx, t, cp, n, req.Claims)
+	return d, controlplanes.Passing(err)
 }
 
 func (h *handler) tenant(pc string) (*tenant.Tenant, controlPlane, error) {

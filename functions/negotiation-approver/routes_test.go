@@ -197,6 +197,43 @@ func TestTheAnswersToAGatewayThatHoldsAStart(t *testing.T) {
 	}
 }
 
+// TestAnAgreementOfAnotherControlPlaneIsJudgedByWhatThatOneTells: the Management API of the tenant's document is not asked, though it knows an
+// agreement of the same id.
+func TestAnAgreementOfAnotherControlPlaneIsJudgedByWhatThatOneTells(t *testing.T) {
+	question := func(dataset, told, assigner, assignee string) string {
+		return `{"participantContextId":"provider","agreementId":"agreement-of-small","datasetId":"` + dataset + `","counterPartyId":"` + consumer + `","claims":{"membership":"active"},` +
+			`"agreement":{"id":"agreement-of-small","datasetId":"` + told + `","providerId":"` + assigner + `","consumerId":"` + assignee + `","policy":{"permission":[{"action":"use","constraint":[]}]}}}`
+	}
+	for _, tt := range []struct{ name, body string }{
+		{"told-approved", question("small", "small", "did:web:provider.example", consumer)},
+		{"told-rejected", question("secret", "secret", "did:web:provider.example", consumer)},
+		{"told-review", question("person", "person", "did:web:provider.example", consumer)},
+		{"told-by-claims", question("members", "members", "did:web:provider.example", consumer)},
+		{"told-another-dataset", question("small", "secret", "did:web:provider.example", consumer)},
+		{"told-another-counterparty", question("small", "small", "did:web:provider.example", "did:web:other.example")},
+		{"told-another-provider", question("small", "small", "did:web:other.example", consumer)},
+		{"told-no-dataset-of-ours", question("unknown", "unknown", "did:web:provider.example", consumer)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, "watch")
+			b.asks("small", "small")
+			b.plane.Conclude("small", nil)
+			for _, call := range []string{"GetAsset", "AgreementNegotiation", "NegotiationAgreement", "GetNegotiation"} {
+				b.plane.Refuse(call, problem.New(problem.Internal, "it is asked"))
+			}
+			f := b.running(t)
+			code, body := post(t, f, gatewayapi.PathDecide, tt.body)
+			got := answered(t, code, body)
+			got.told(t, f.Sink.Events())
+			golden(t, tt.name, got)
+			again, body2 := post(t, f, gatewayapi.PathDecide, tt.body)
+			if diff := cmp.Diff(answered(t, code, body), answered(t, again, body2)); diff != "" {
+				t.Errorf("asked again it answers otherwise (-first +again):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestNoFaultOfOursIsTakenForAVerdict(t *testing.T) {
 	body := `{"participantContextId":"provider","negotiationId":"n1","counterPartyId":"x","offers":[{"id":"o1","assetId":"small","policy":{}}]}`
 	for kind, want := range map[problem.Kind]int{

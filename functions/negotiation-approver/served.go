@@ -15,7 +15,7 @@ const namespace = "https://w3id.org/edc/v0.0.1/ns/"
 
 // dataset is the tenant's dataset of an id: as it is registered at the gateway, or, if a function serves it by a transfer profile of its own, as
 // its asset says; nil if it is none of the tenant's.
-func (h *handler) dataset(ctx context.Context, t *tenant.Tenant, cp controlPlane, id string) (*gatewayapi.Dataset, error) {
+func (h *handler) dataset(ctx context.Context, t *tenant.Tenant, cp assets, id string) (*gatewayapi.Dataset, error) {
 	var d gatewayapi.Dataset
 	_, err := h.gateway.Get(ctx, t.ParticipantContextID, gatewayapi.KindDataset, id, &d)
 	if err == nil {

@@ -14,6 +14,9 @@ type DecideRequest struct {
 	DatasetID            string         `json:"datasetId"`
 	CounterPartyID       string         `json:"counterPartyId"`
 	Claims               map[string]any `json:"claims"`
+	// Agreement is set if it is of another control plane than the one of the tenant's document, whose Management API knows nothing of it: as that
+	// control plane tells it.
+	Agreement *Agreement `json:"agreement,omitempty"`
 }
 
 // VetoRequest asks whether a negotiation may be answered. It is the control plane's blocking callback, already resolved to

@@ -5,6 +5,7 @@
 package agreement
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -32,7 +33,7 @@ type Flows interface {
 
 // ControlPlanes calls the signaling API of control planes; *controlplane.Client does.
 type ControlPlanes interface {
-	Do(ctx context.Context, t *tenant.Tenant, dataFlowID, method, path string, body []byte, limit int64) (*controlplane.Answer, error)
+	Ask(ctx context.Context, t *tenant.Tenant, controlPlane, method, path string, body []byte, limit int64) (*controlplane.Answer, error)
 }
 
 // Management is the part of the Management API that reads agreements.
@@ -84,15 +85,27 @@ func (f *Finder) Of(ctx context.Context, pc, id string) (*gatewayapi.Agreement, 
 	return found, f.Flows.KeepAgreement(ctx, pc, id, b)
 }
 
-func (f *Finder) ask(ctx context.Context, t *tenant.Tenant, flow *flowstore.Flow) (*gatewayapi.Agreement, error) {
-	wait := f.Wait
-	if wait <= 0 {
-		wait = defaultWait
+// ToldBy returns the agreement of a data flow that a control plane which has registered itself is about to make, or has made, as that one tells
+// it; NotFound if it tells none. Nothing is kept: the flow may never come to be.
+func (f *Finder) ToldBy(ctx context.Context, pc, controlPlane, dataFlowID string) (*gatewayapi.Agreement, error) {
+	t, ok := f.Tenants.Get(pc)
+	if !ok {
+		return nil, problem.New(problem.NotFound, "there is no such participant context")
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(max(f.Wait, 0), defaultWait))
+	defer cancel()
+	a, err := f.signaling(ctx, t, controlPlane, dataFlowID)
+	if a == nil && err == nil {
+		err = problem.New(problem.NotFound, "the control plane %q serves no agreement of the data flow", controlPlane)
+	}
+	return a, err
+}
+
+func (f *Finder) ask(ctx context.Context, t *tenant.Tenant, flow *flowstore.Flow) (*gatewayapi.Agreement, error) {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(max(f.Wait, 0), defaultWait))
 	defer cancel()
 	if t.ControlPlane.Dialect == tenant.DPS10 || flow.ControlPlane != "" {
-		a, err := f.signaling(ctx, t, flow)
+		a, err := f.signaling(ctx, t, flow.ControlPlane, flow.DataFlowID)
 		if a != nil || err != nil {
 			return a, err
 		}
@@ -104,9 +117,9 @@ func (f *Finder) ask(ctx context.Context, t *tenant.Tenant, flow *flowstore.Flow
 }
 
 // signaling asks the signaling API; nil if there is no such operation, or no such agreement.
-func (f *Finder) signaling(ctx context.Context, t *tenant.Tenant, flow *flowstore.Flow) (*gatewayapi.Agreement, error) {
-	path := "/transfers/" + url.PathEscape(flow.DataFlowID) + "/agreement"
-	res, err := f.Planes.Do(ctx, t, flow.DataFlowID, http.MethodGet, path, nil, dps.MaxMessage)
+func (f *Finder) signaling(ctx context.Context, t *tenant.Tenant, controlPlane, dataFlowID string) (*gatewayapi.Agreement, error) {
+	path := "/transfers/" + url.PathEscape(dataFlowID) + "/agreement"
+	res, err := f.Planes.Ask(ctx, t, controlPlane, http.MethodGet, path, nil, dps.MaxMessage)
 	if err != nil {
 		return nil, atFault(ctx, err)
 	}

@@ -152,6 +152,9 @@ func TestAFlowOfAnotherControlPlaneIsNotAskedForByTheDocumentsManagementAPI(t *t
 	if _, err := f.Of(t.Context(), "pc", "none"); !problem.Is(err, problem.NotFound) {
 		t.Error(err)
 	}
+	if _, err := f.ToldBy(t.Context(), "pc", "x", "to be made"); !problem.Is(err, problem.NotFound) {
+		t.Error(err)
+	}
 	// One that has ended and is forgotten does not come back because its agreement is kept.
 	b, _ := json.Marshal(want)
 	if err := store.KeepAgreement(t.Context(), "pc", "gone", b); err != nil {
@@ -164,6 +167,6 @@ func TestAFlowOfAnotherControlPlaneIsNotAskedForByTheDocumentsManagementAPI(t *t
 
 type absent struct{}
 
-func (absent) Do(context.Context, *tenant.Tenant, string, string, string, []byte, int64) (*controlplane.Answer, error) {
+func (absent) Ask(context.Context, *tenant.Tenant, string, string, string, []byte, int64) (*controlplane.Answer, error) {
 	return &controlplane.Answer{Status: http.StatusNotFound}, nil
 }

@@ -78,7 +78,20 @@ type Answer struct {
 // of kind Unavailable if the control plane or the token endpoint can't be reached, Timeout if ctx ended, NotFound if the control plane
 // had registered itself and is registered no more.
 func (c *Client) Do(ctx context.Context, t *tenant.Tenant, dataFlowID, method, path string, body []byte, limit int64) (*Answer, error) {
-	p, err := c.peer(ctx, t, dataFlowID)
+	owner := ""
+	if c.registers(t) {
+		var err error
+		if owner, err = c.owners.Owner(ctx, t.ParticipantContextID, dataFlowID); err != nil {
+			return nil, err
+		}
+	}
+	return c.Ask(ctx, t, owner, method, path, body, limit)
+}
+
+// Ask is Do for whom it is known which control plane is meant: "" for the one of the tenant's document, else the id of one that has registered
+// itself.
+func (c *Client) Ask(ctx context.Context, t *tenant.Tenant, controlPlane, method, path string, body []byte, limit int64) (*Answer, error) {
+	p, err := c.peer(ctx, t, controlPlane)
 	if err != nil {
 		return nil, err
 	}
@@ -124,22 +137,21 @@ type peer struct {
 	tokens   auth.TokenSource
 }
 
-// peer finds the control plane of a flow. What the document's one has registered of itself goes before what the document says.
-func (c *Client) peer(ctx context.Context, t *tenant.Tenant, dataFlowID string) (*peer, error) {
-	s := t.ControlPlane.Signaling
-	byDocument := &peer{t.ControlPlane.SignalingURL, c.hc, c.tokens(t, nil)}
-	if c.registered == nil || !s.RegistrationAllowed() {
+func (c *Client) registers(t *tenant.Tenant) bool {
+	return c.registered != nil && t.ControlPlane.Signaling.RegistrationAllowed()
+}
+
+// peer finds a control plane. What the document's one has registered of itself goes before what the document says.
+func (c *Client) peer(ctx context.Context, t *tenant.Tenant, owner string) (*peer, error) {
+	id, byDocument := owner, &peer{t.ControlPlane.SignalingURL, c.hc, c.tokens(t, nil)}
+	if id == "" {
+		id = t.ControlPlane.Signaling.Authorization.Subject
+	}
+	switch {
+	case owner == "" && (id == "" || !c.registers(t)):
 		return byDocument, nil
-	}
-	owner, err := c.owners.Owner(ctx, t.ParticipantContextID, dataFlowID)
-	if err != nil {
-		return nil, err
-	}
-	id := owner
-	if owner == "" {
-		if id = s.Authorization.Subject; id == "" {
-			return byDocument, nil
-		}
+	case !c.registers(t):
+		return nil, notRegistered(owner)
 	}
 	r, err := c.registered.Get(ctx, t.ParticipantContextID, id)
 	switch {
@@ -150,7 +162,11 @@ func (c *Client) peer(ctx context.Context, t *tenant.Tenant, dataFlowID string) 
 	case owner == "":
 		return byDocument, nil
 	}
-	return nil, problem.New(problem.NotFound, "the control plane %q, which made the data flow, is not registered any more", owner)
+	return nil, notRegistered(owner)
+}
+
+func notRegistered(id string) error {
+	return problem.New(problem.NotFound, "the control plane %q, which made the data flow, is not registered any more", id)
 }
 
 // tokens are those of an authorization profile. What is kept of them is dropped when the document or the registration changes.

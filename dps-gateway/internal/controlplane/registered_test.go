@@ -100,4 +100,11 @@ func TestTheControlPlaneThatMadeAFlowIsCalled(t *testing.T) {
 	if _, err := c.Do(t.Context(), tn, "flow-of-gone", http.MethodPost, "/p", nil, 10); !problem.Is(err, problem.NotFound) {
 		t.Errorf("a control plane that is registered no more: %v", err)
 	}
+	if _, err := c.Ask(t.Context(), tn, "x", http.MethodGet, "/p", nil, 10); err != nil {
+		t.Error(err)
+	}
+	tn.ControlPlane.Signaling.Registration = ""
+	if _, err := c.Ask(t.Context(), tn, "x", http.MethodGet, "/p", nil, 10); !problem.Is(err, problem.NotFound) {
+		t.Errorf("a control plane that may not register any more: %v", err)
+	}
 }

@@ -71,21 +71,29 @@ func (s *Service) applyDecided(ctx context.Context, t *flowstore.Transition, f *
 	if err != nil || r.Outcome != flowstore.Undecided {
 		return r, err
 	}
-	if err := s.decide(ctx, t.Signal, f); err != nil {
+	if err := s.decide(ctx, t, f); err != nil {
 		return r, err
 	}
 	t.Now = s.opts.Now()
 	return s.store.Apply(ctx, t)
 }
 
-// decide has the missing decision made. What it was is read from the record, by the transition that follows.
-func (s *Service) decide(ctx context.Context, signal flowstore.Signal, f *flowstore.Flow) error {
+// decide has the missing decision made. What it was is read from the record, by the transition that follows. The agreement of a control plane
+// that has registered itself is told by that one: the approver asks the one of the tenant's document, which knows others by the same ids.
+func (s *Service) decide(ctx context.Context, t *flowstore.Transition, f *flowstore.Flow) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.DecideTimeout)
 	defer cancel()
-	d, err := s.decider.Decide(ctx, gatewayapi.DecideRequest{
+	req := gatewayapi.DecideRequest{
 		ParticipantContextID: f.ParticipantContextID, AgreementID: f.AgreementID, DatasetID: f.DatasetID,
 		CounterPartyID: f.CounterPartyID, Claims: f.Claims,
-	})
+	}
+	if t.Caller != nil && t.Caller.ControlPlane != "" {
+		var err error
+		if req.Agreement, err = s.told(ctx, t.Caller.ControlPlane, f); err != nil {
+			return err
+		}
+	}
+	d, err := s.decider.Decide(ctx, req)
 	if err != nil {
 		return problem.Wrap(problem.Unavailable, err, "there is no decision on the agreement, and none could be had in time")
 	}
@@ -93,11 +101,26 @@ func (s *Service) decide(ctx context.Context, signal flowstore.Signal, f *flowst
 	case gatewayapi.Approved:
 		return nil
 	case gatewayapi.Rejected:
-		return refusal(flowstore.Result{Outcome: flowstore.Rejected, Reason: d.Reason}, signal, f.DataFlowID)
+		return refusal(flowstore.Result{Outcome: flowstore.Rejected, Reason: d.Reason}, t.Signal, f.DataFlowID)
 	case gatewayapi.Review:
-		return refusal(flowstore.Result{Outcome: flowstore.InReview, Reason: d.Reason}, signal, f.DataFlowID)
+		return refusal(flowstore.Result{Outcome: flowstore.InReview, Reason: d.Reason}, t.Signal, f.DataFlowID)
 	}
 	return problem.New(problem.Forbidden, "there is no decision on the agreement")
+}
+
+// told is what a control plane that has registered itself tells of the agreement of its flow.
+func (s *Service) told(ctx context.Context, controlPlane string, f *flowstore.Flow) (*gatewayapi.Agreement, error) {
+	if s.opts.Agreements == nil {
+		return nil, problem.New(problem.Forbidden, "there is no decision on the agreement, and its control plane can't be asked for it")
+	}
+	a, err := s.opts.Agreements.ToldBy(ctx, f.ParticipantContextID, controlPlane, f.DataFlowID)
+	switch {
+	case problem.Is(err, problem.NotFound):
+		return nil, problem.Wrap(problem.Forbidden, err, "there is no decision on the agreement, and the control plane does not serve it, so none can be made")
+	case err != nil:
+		return nil, problem.Wrap(problem.Unavailable, err, "there is no decision on the agreement, and the control plane did not tell it in time")
+	}
+	return a, nil
 }
 
 func (s *Service) creation(c Call, signal flowstore.Signal, m *dps.FlowMessage, role dps.Role, dir dps.Direction) (*flowstore.Transition, error) {

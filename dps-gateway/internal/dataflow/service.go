@@ -41,12 +41,19 @@ type Decider interface {
 	Decide(ctx context.Context, req gatewayapi.DecideRequest) (gatewayapi.Decision, error)
 }
 
+// Agreements has the agreement of a flow told by a control plane that has registered itself, of which the control plane that the tenant's
+// document names knows nothing. NotFound: it tells none.
+type Agreements interface {
+	ToldBy(ctx context.Context, pc, controlPlane, dataFlowID string) (*gatewayapi.Agreement, error)
+}
+
 // Options are settings of a Service.
 type Options struct {
 	AllowHTTP     bool          // accept data addresses that are not https; for development
 	DecideTimeout time.Duration // how long a provider's start waits for a decision
 	HookWait      time.Duration // how long a signal waits for a function's answer, and where it must, for what the function has promised
 	ReportWithin  time.Duration // how long a flow that was promised to a control plane (202) waits for the function, where its profile does not say
+	Agreements    Agreements    // nil if no control plane registers itself
 	Hooks         Hooks         // nil if there are none
 	Outbox        Appender      // tells functions that what they did came to nothing
 	Now           func() time.Time

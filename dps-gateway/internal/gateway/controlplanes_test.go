@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -93,6 +94,51 @@ func TestControlPlanesRegisterAtTheGateway(t *testing.T) {
 	}
 }
 
+// registered is a control plane, "x", that has registered itself with the provider.
+type registered struct {
+	r      *running
+	signer *auth.Signer
+}
+
+// selfRegistered has it registered, with its signaling API and its token endpoint at a URL.
+func (r *running) selfRegistered(url string) *registered {
+	tb := r.w.tb
+	tb.Helper()
+	signer, err := auth.NewSigner(newKey(tb))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	x := &registered{r, signer}
+	registration := strings.ReplaceAll(string(registrationOf("x", signer.JWKS())), "https://cp.example", url)
+	if a := x.sendAs(registrationSecret, http.MethodPut, "/controlplanes", []byte(registration)); a.code != http.StatusOK {
+		tb.Fatalf("%d %s", a.code, a.body)
+	}
+	return x
+}
+
+// send makes a call with a token of its own.
+func (x *registered) send(method, path string, body []byte) answer {
+	x.r.w.tb.Helper()
+	now := time.Now()
+	token, err := x.signer.Sign(map[string]any{
+		"iss": "x", "sub": "x", "aud": "provider-tidegate", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "jti": rand.Text(),
+	})
+	if err != nil {
+		x.r.w.tb.Fatal(err)
+	}
+	return x.sendAs(token, method, path, body)
+}
+
+func (x *registered) sendAs(token, method, path string, body []byte) answer {
+	x.r.w.tb.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), method, "http://"+x.r.signaling+"/participants/provider"+path, bytes.NewReader(body))
+	if err != nil {
+		x.r.w.tb.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	return x.r.do(req)
+}
+
 // TestAFlowOfAControlPlaneThatRegisteredItselfIsNoneOfTheDocuments: when it can't go on, the control plane that made it hears why, and ends
 // it by its signal; the Management API of the tenant's document is not asked to terminate what it does not know.
 func TestAFlowOfAControlPlaneThatRegisteredItselfIsNoneOfTheDocuments(t *testing.T) {
@@ -121,34 +167,7 @@ func TestAFlowOfAControlPlaneThatRegisteredItselfIsNoneOfTheDocuments(t *testing
 	w.allowRegistration("provider")
 	w.write("tenants/provider.yaml", strings.Replace(w.read("tenants/provider.yaml"), w.outside.URL+"/management", api.URL, 1))
 	r := w.start(func(c *gateway.Config) { c.PrivateControlPlanes = true })
-	signer, err := auth.NewSigner(newKey(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	send := func(method, path, token string, body []byte) answer {
-		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.signaling+"/participants/provider"+path, bytes.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Authorization", "Bearer "+token)
-		return r.do(req)
-	}
-	own := func() string {
-		t.Helper()
-		now := time.Now()
-		token, err := signer.Sign(map[string]any{
-			"iss": "x", "sub": "x", "aud": "provider-tidegate", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "jti": rand.Text(),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return token
-	}
-	registration := strings.ReplaceAll(string(registrationOf("x", signer.JWKS())), "https://cp.example", cp.URL)
-	if a := send(http.MethodPut, "/controlplanes", registrationSecret, []byte(registration)); a.code != http.StatusOK {
-		t.Fatalf("%d %s", a.code, a.body)
-	}
+	x := r.selfRegistered(cp.URL)
 	d := r.publish("provider", "a", []byte("a"))
 	dec := gatewayapi.Decision{
 		ID: gatewayapi.AgreementRecordID("agr"), AgreementID: "agr", DatasetID: d.ID, CounterPartyID: "did:web:consumer.test",
@@ -163,7 +182,7 @@ func TestAFlowOfAControlPlaneThatRegisteredItselfIsNoneOfTheDocuments(t *testing
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := send(http.MethodPost, "/dataflows/start", own(), start); a.code != http.StatusOK {
+	if a := x.send(http.MethodPost, "/dataflows/start", start); a.code != http.StatusOK {
 		t.Fatalf("start: %d %s", a.code, a.body)
 	}
 
@@ -180,11 +199,96 @@ func TestAFlowOfAControlPlaneThatRegisteredItselfIsNoneOfTheDocuments(t *testing
 	if seen(&management, "of-x") {
 		t.Errorf("the document's Management API heard of it: %q", management)
 	}
-	if a := send(http.MethodPost, "/dataflows/of-x/terminate", own(), []byte(`{"messageId":"m2","reason":"disk full"}`)); a.code != http.StatusOK {
+	if a := x.send(http.MethodPost, "/dataflows/of-x/terminate", []byte(`{"messageId":"m2","reason":"disk full"}`)); a.code != http.StatusOK {
 		t.Errorf("terminate: %d %s", a.code, a.body)
 	}
 	if f, err := r.api.Flow(t.Context(), "provider", "of-x"); err != nil || f.State != dps.Terminated {
 		t.Errorf("%+v %v", f, err)
+	}
+}
+
+// TestTheDecisionOnAFlowOfAControlPlaneThatRegisteredItselfIsMadeByWhatItTells of the agreement; if it tells nothing there is none.
+func TestTheDecisionOnAFlowOfAControlPlaneThatRegisteredItselfIsMadeByWhatItTells(t *testing.T) {
+	w := newWorld(t)
+	var agreement atomic.Pointer[http.HandlerFunc]
+	cp := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		switch {
+		case strings.HasSuffix(req.URL.Path, "/token"):
+			rw.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(rw, `{"access_token":"t","token_type":"Bearer","expires_in":600}`)
+		case req.URL.Path == "/signaling/transfers/of-x/agreement":
+			(*agreement.Load())(rw, req)
+		}
+	}))
+	t.Cleanup(cp.Close)
+	var management atomic.Int64
+	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { management.Add(1) }))
+	t.Cleanup(api.Close)
+	questions := make(chan gatewayapi.DecideRequest, 10)
+	var r *running
+	approver := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		var q gatewayapi.DecideRequest
+		if err := json.NewDecoder(req.Body).Decode(&q); err != nil {
+			t.Error(err)
+		}
+		questions <- q
+		d := gatewayapi.Decision{
+			ID: gatewayapi.AgreementRecordID(q.AgreementID), AgreementID: q.AgreementID, DatasetID: q.DatasetID, CounterPartyID: q.CounterPartyID,
+			Verdict: gatewayapi.Approved, Rule: "all", By: "rules", Mode: "veto", DecidedAt: time.Now(),
+		}
+		if _, err := r.api.Put(context.Background(), "provider", gatewayapi.KindDecision, d.ID, d, gatewayapi.Always()); err != nil {
+			t.Error(err)
+		}
+		rw.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(rw).Encode(d)
+	}))
+	t.Cleanup(approver.Close)
+	w.allowRegistration("provider")
+	w.write("tenants/provider.yaml", strings.Replace(w.read("tenants/provider.yaml"), w.outside.URL+"/management", api.URL, 1))
+	r = w.start(func(c *gateway.Config) {
+		c.PrivateControlPlanes, c.ApproverURL, c.DecisionWait = true, approver.URL, 10*time.Second
+	})
+	x := r.selfRegistered(cp.URL)
+	asked := management.Load() // it registers itself there
+	d := r.publish("provider", "a", []byte("a"))
+	m := flowMessage("m1", "of-x", dps.ProfileHTTPPull)
+	m["datasetId"] = d.ID
+	start, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := `{"@context":["https://w3id.org/dspace/2025/1/context.jsonld"],"@type":"Agreement","@id":"agr","target":"` + d.ID + `",` +
+		`"assigner":"did:web:us.test","assignee":"did:web:consumer.test","timestamp":"2026-11-24T10:00:00Z","permission":[{"action":"use"}]}`
+	for _, c := range []struct {
+		status int
+		body   string
+		want   int
+	}{
+		{http.StatusNotFound, "", http.StatusForbidden},
+		{http.StatusNotImplemented, "", http.StatusForbidden},
+		{http.StatusInternalServerError, "", http.StatusServiceUnavailable},
+		{http.StatusOK, "no agreement", http.StatusServiceUnavailable},
+		{http.StatusOK, told, http.StatusOK},
+	} {
+		h := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+			rw.WriteHeader(c.status)
+			_, _ = io.WriteString(rw, c.body)
+		})
+		agreement.Store(&h)
+		a := x.send(http.MethodPost, "/dataflows/start", start)
+		if a.code != c.want {
+			t.Errorf("the agreement is answered %d %q, and the start %d %s", c.status, c.body, a.code, a.body)
+		}
+		if n := len(questions); (n > 0) != (c.want == http.StatusOK) {
+			t.Errorf("the agreement is answered %d, and the approver asked %d times", c.status, n)
+		}
+	}
+	q := <-questions
+	if a := q.Agreement; a == nil || a.DatasetID != d.ID || a.ConsumerID != "did:web:consumer.test" || a.ProviderID != "did:web:us.test" {
+		t.Errorf("the approver is told %+v", a)
+	}
+	if n := management.Load() - asked; n > 1 { // the registration may come late
+		t.Errorf("the Management API of the tenant's document was called %d times", n)
 	}
 }
 

@@ -153,12 +153,16 @@ func (g *Gateway) assemble(f files) {
 	decider := approver.New(functionOf(cfg.ApproverURL, g.tenants), g.clients.functions, cfg.DecisionWait)
 	counted := m.Flows(g.store)
 	hooks := hook.New(f.hooks, g.clients.functions, m)
-	flows := dataflow.New(counted, issuer, decider, dataflow.Options{
-		AllowHTTP: cfg.AllowPlainHTTP, DecideTimeout: cfg.DecisionWait, HookWait: cfg.HookWait, ReportWithin: cfg.HookReportWithin, Hooks: hooks, Outbox: writer,
-	})
-
 	registrations := controlplane.NewRegistrations(g.rdb)
 	g.planes = controlplane.New(f.signer, cfg.PublicURL, g.clients.outside).WithRegistered(registrations, g.store, g.clients.planes)
+	agreements := &agreement.Finder{
+		Flows: g.store, Tenants: g.tenants, Planes: g.planes,
+		Management: func(t *tenant.Tenant) (agreement.Management, error) { return g.clients.of(t) },
+	}
+	flows := dataflow.New(counted, issuer, decider, dataflow.Options{
+		AllowHTTP: cfg.AllowPlainHTTP, DecideTimeout: cfg.DecisionWait, HookWait: cfg.HookWait, ReportWithin: cfg.HookReportWithin, Hooks: hooks, Outbox: writer,
+		Agreements: agreements,
+	})
 	transfers := func(t *tenant.Tenant) (outbox.Transfers, error) { return g.clients.of(t) }
 	g.relay = outbox.NewRelay(g.rdb, bell, outbox.Config{
 		Senders: map[outbox.Lane]outbox.Sender{
@@ -186,10 +190,6 @@ func (g *Gateway) assemble(f files) {
 	renewer := &renewal.Renewer{
 		Flows: g.store, Tenants: g.tenants, Peers: g.clients.peers, Vault: g.clients.outside, Before: cfg.RenewBefore, AllowPlainHTTP: cfg.AllowPlainHTTP,
 		Log: log,
-	}
-	agreements := &agreement.Finder{
-		Flows: g.store, Tenants: g.tenants, Planes: g.planes,
-		Management: func(t *tenant.Tenant) (agreement.Management, error) { return g.clients.of(t) },
 	}
 	g.guard = &guard{rdb: g.rdb, cfg: cfg.Redis, log: log}
 	g.health = &health{rdb: g.rdb, guard: g.guard, tenantsDir: cfg.TenantsDir}
