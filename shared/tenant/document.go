@@ -56,6 +56,43 @@ func (d *document) problem() error {
 	return d.clash
 }
 
+// enforce puts the candidate in force and adds its participant context to taken, unless it is in force already.
+func (d *document) enforce(taken []string) []string {
+	if d.inForce == d.candidate {
+		return taken
+	}
+	d.inForce = d.candidate
+	return append(taken, d.inForce.ParticipantContextID)
+}
+
+// maxNamed is how many participant contexts a log line names; the rest it counts. A start with a thousand tenants is one line.
+const maxNamed = 10
+
+// tell logs one line of what a reading of the folder changed. What is wrong has lines of its own: logProblem.
+func (r *Registry) tell(taken, removed []string) {
+	if len(taken) == 0 && len(removed) == 0 {
+		return
+	}
+	inForce := 0
+	for _, d := range r.files {
+		if d.inForce != nil {
+			inForce++
+		}
+	}
+	line := r.log.Info().Int("in_force", inForce)
+	for _, change := range []struct {
+		what string
+		ids  []string
+	}{{"taken", taken}, {"removed", removed}} {
+		if len(change.ids) == 0 {
+			continue
+		}
+		slices.Sort(change.ids)
+		line.Int(change.what, len(change.ids)).Strs(change.what+"_participant_contexts", change.ids[:min(len(change.ids), maxNamed)])
+	}
+	line.Msg("tenants' documents were read")
+}
+
 func (r *Registry) logProblem(name string, d *document) {
 	err := d.problem()
 	if errorText(err) == d.logged {

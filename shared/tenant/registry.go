@@ -125,11 +125,14 @@ func (r *Registry) reload() (bool, error) {
 	}
 	changed := r.folderErr != nil
 	r.folderErr = nil
-	for name := range r.files {
+	var removed []string
+	for name, doc := range r.files {
 		if !slices.Contains(names, name) {
 			delete(r.files, name)
 			changed = true
-			r.log.Info().Str("file", name).Msg("tenant document removed")
+			if doc.inForce != nil {
+				removed = append(removed, doc.inForce.ParticipantContextID)
+			}
 		}
 	}
 	for _, name := range names {
@@ -144,8 +147,9 @@ func (r *Registry) reload() (bool, error) {
 		}
 	}
 	if changed || r.current.Load() == nil {
-		r.settle(names)
+		taken := r.settle(names)
 		r.publish()
+		r.tell(taken, removed)
 	}
 	return changed, nil
 }

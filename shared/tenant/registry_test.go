@@ -1,6 +1,7 @@
 package tenant_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -400,5 +401,58 @@ func TestOpenStrictTellsEveryFaultOfEveryDocument(t *testing.T) {
 	}
 	if r, err := tenant.OpenStrict("testdata/complete"); err != nil || len(r.All()) != 1 {
 		t.Errorf("the complete document: %v", err)
+	}
+}
+
+// An operator's log of a start with many tenants tells how many there are, and has lines of their own only for what is wrong.
+func TestTheLogSumsUpWhatIsInForceAndNamesWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 300 {
+		id := fmt.Sprintf("tenant-%03d", i)
+		write(t, dir, id+".yaml", document(id))
+	}
+	write(t, dir, "broken.yaml", "participantContextId: broken\n")
+	var log bytes.Buffer
+	r, err := tenant.Open(dir, zerolog.New(&log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := func() string {
+		defer log.Reset()
+		return log.String()
+	}
+	first := said()
+	if lines := strings.Count(first, "\n"); lines != 2 {
+		t.Errorf("a start with 300 tenants and a broken document is %d lines, want one for all and one for the broken one:\n%s", lines, first)
+	}
+	for _, want := range []string{`"in_force":300,"taken":300,`, `"tenant-000"`, "broken.yaml", "did: is missing"} {
+		if !strings.Contains(first, want) {
+			t.Errorf("the log of the start lacks %s:\n%s", want, first)
+		}
+	}
+	if strings.Contains(first, "tenant-150") {
+		t.Errorf("the log of the start names all tenants:\n%s", first)
+	}
+
+	reload(t, r)
+	if again := said(); again != "" {
+		t.Errorf("nothing changed, and the log has\n%s", again)
+	}
+
+	write(t, dir, "tenant-150.yaml", with("tenant-150", "BPNL2"))
+	if err := os.Remove(filepath.Join(dir, "tenant-200.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	reload(t, r)
+	want := `{"level":"info","in_force":299,"taken":1,"taken_participant_contexts":["tenant-150"],` +
+		`"removed":1,"removed_participant_contexts":["tenant-200"],"message":"tenants' documents were read"}` + "\n"
+	if diff := cmp.Diff(want, said()); diff != "" {
+		t.Errorf("one changed and one removed (-want +got):\n%s", diff)
+	}
+
+	write(t, dir, "tenant-150.yaml", "x: [")
+	reload(t, r)
+	if broke := said(); strings.Count(broke, "\n") != 1 || !strings.Contains(broke, `"in_force":true`) || !strings.Contains(broke, "tenant-150.yaml:1") {
+		t.Errorf("one was broken, and the log has\n%s", broke)
 	}
 }

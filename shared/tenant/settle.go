@@ -23,7 +23,9 @@ func (t *Tenant) claims() []claim {
 //
 // Two tenants in force never have a claim in common: versions that stay had none before, and a new one is taken only if
 // none of its claims is held by one that stays or was asked for by another document.
-func (r *Registry) settle(names []string) {
+//
+// It returns the participant contexts of the versions that are in force from now on.
+func (r *Registry) settle(names []string) (taken []string) {
 	asked := map[claim][]string{}
 	for _, name := range names {
 		d := r.files[name]
@@ -54,16 +56,17 @@ func (r *Registry) settle(names []string) {
 			continue
 		}
 		ask(held, d.candidate, name)
-		r.enforce(name, d)
+		taken = d.enforce(taken)
 	}
 	for _, name := range names {
 		d := r.files[name]
 		if d.clash != nil && d.inForce == nil && !slices.ContainsFunc(d.candidate.claims(), func(c claim) bool { return len(held[c]) > 0 }) {
 			ask(held, d.candidate, name)
-			r.enforce(name, d)
+			taken = d.enforce(taken)
 		}
 		r.logProblem(name, d)
 	}
+	return taken
 }
 
 func ask(claims map[claim][]string, t *Tenant, name string) {
@@ -81,14 +84,6 @@ func (r *Registry) held(names []string) map[claim][]string {
 		}
 	}
 	return held
-}
-
-func (r *Registry) enforce(name string, d *document) {
-	if d.inForce == d.candidate {
-		return
-	}
-	d.inForce = d.candidate
-	r.log.Info().Str("file", name).Str("participant_context", d.inForce.ParticipantContextID).Msg("tenant document in force")
 }
 
 // clash returns the fault of a document whose claim another one makes or holds.
