@@ -475,7 +475,7 @@ func TestWhatCanNotWorkIsRefusedAtTheStart(t *testing.T) {
 
 func TestAllFaultsOfTheEnvironmentAreToldTogether(t *testing.T) {
 	_, err := localbroker.LoadConfig([]string{"MANIFESTS_DIRS=/nowhere", "DATA_DIR=x", "SUBSCRIBERS=x", "INTERNAL_TOKEN_FILE=x", "LOG_LEVEL=loud", "MAX_BACKLOG=0"})
-	for _, want := range []string{`MANIFESTS_DIRS: "/nowhere" is no folder`, `LOG_LEVEL "loud"`, "MAX_BACKLOG 0"} {
+	for _, want := range []string{`MANIFESTS_DIRS: "/nowhere" is no folder`, `LOG_LEVEL: "loud" is no level`, "MAX_BACKLOG: 0 is out of range"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %q", err, want)
 		}
