@@ -32,8 +32,9 @@ func runDemo(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("folder: %w", err)
 	}
+	started := false // before that there is nothing to look at
 	defer func() {
-		if *keep || err != nil {
+		if *keep || err != nil && started {
 			_, _ = fmt.Fprintln(out, "buckets and logs are kept in", dir)
 			return
 		}
@@ -59,6 +60,7 @@ func runDemo(ctx context.Context, args []string, out io.Writer) (err error) {
 	screen := story.NewScreen(lines, layout.Inbox)
 	defer screen.Close()
 	began := time.Now()
+	started = true
 	d, teller, err := start(ctx, layout, *bin, screen, zerolog.New(screen).With().Timestamp().Logger())
 	if err != nil {
 		return err

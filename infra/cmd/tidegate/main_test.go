@@ -146,6 +146,20 @@ func TestAWrongCallExplainsTheUsage(t *testing.T) {
 	}
 }
 
+func TestADemoOfFilesThatAreNotThereLeavesNothingBehind(t *testing.T) {
+	temp, empty := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	for files, want := range map[string]string{"/no/such/folder": "no such file", empty: "holds no file"} {
+		var stdout, stderr bytes.Buffer
+		if code := tidegate(t.Context(), []string{"demo", "-files", files}, &stdout, &stderr); code != 1 || !strings.Contains(stderr.String(), want) {
+			t.Errorf("exit code %d, %s%s", code, &stdout, &stderr)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(temp, "tidegate-demo-*")); err != nil || len(left) > 0 {
+		t.Errorf("it left %v, %v", left, err)
+	}
+}
+
 func programs(t *testing.T) string {
 	t.Helper()
 	dir, err := filepath.Abs("../../../bin")

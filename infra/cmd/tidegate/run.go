@@ -12,10 +12,8 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/tidegate/tidegate/functions/rules"
 	"github.com/tidegate/tidegate/infra/internal/local"
 	"github.com/tidegate/tidegate/infra/internal/story"
-	"github.com/tidegate/tidegate/shared/tenant"
 )
 
 // stopTime bounds the stop, whatever hangs.
@@ -43,14 +41,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	screen := story.NewScreen(out, layout.Inbox)
 	defer screen.Close()
-	log := zerolog.New(zerolog.ConsoleWriter{Out: screen, TimeFormat: "15:04:05.000", NoColor: true}).With().Timestamp().Logger()
+	log := zerolog.New(zerolog.ConsoleWriter{Out: screen, TimeFormat: "15:04:05", NoColor: true}).With().Timestamp().Logger()
 	began := time.Now()
 	d, teller, err := start(ctx, layout, *bin, screen, log)
 	if err != nil {
 		return err
 	}
 	screen.Follow(teller)
-	if err := watchTenants(ctx, layout, log); err != nil {
+	if err := watchTenants(ctx, layout.Tenants(), screen); err != nil {
 		return errors.Join(err, d.Stop(ctx))
 	}
 	_, _ = fmt.Fprintf(screen, banner, time.Since(began).Round(10*time.Millisecond), layout.Outbox, layout.Inbox,
@@ -85,16 +83,6 @@ func start(ctx context.Context, layout local.Layout, bin string, out io.Writer, 
 	teller := story.NewTeller(out, secret.Check)
 	d, err := local.Start(ctx, layout, secret, local.Options{BinDir: bin, Teller: teller, Log: log})
 	return d, teller, err
-}
-
-// watchTenants has the person at the terminal told what is wrong with a document that was changed.
-func watchTenants(ctx context.Context, layout local.Layout, log zerolog.Logger) error {
-	registry, err := tenant.Open(layout.Tenants(), log, rules.Validate)
-	if err != nil {
-		return err
-	}
-	go registry.Watch(ctx, time.Second, nil)
-	return nil
 }
 
 // programDir is the folder of this program: the others are beside it.

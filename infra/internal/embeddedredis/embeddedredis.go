@@ -18,6 +18,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/google/renameio/v2"
 	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 )
 
 // SnapshotEvery is the time between two snapshots while running.
@@ -31,12 +32,14 @@ type Server struct {
 	mini   *miniredis.Miniredis
 	client *redis.Client
 	file   string
+	log    zerolog.Logger
 	stop   context.CancelFunc
 	done   chan struct{}
 }
 
-// Start listens on addr and loads the snapshot file if there is one. The server outlives ctx: Stop ends it.
-func Start(ctx context.Context, addr, snapshotFile string) (*Server, error) {
+// Start listens on addr and loads the snapshot file if there is one. The server outlives ctx: Stop ends it. That snapshots can't be
+// written, and that they can be again, is logged once each.
+func Start(ctx context.Context, addr, snapshotFile string, log zerolog.Logger) (*Server, error) {
 	mini := miniredis.NewMiniRedis()
 	if err := mini.StartAddr(addr); err != nil {
 		return nil, fmt.Errorf("embedded Redis: listening on %s: %w", addr, err)
@@ -45,6 +48,7 @@ func Start(ctx context.Context, addr, snapshotFile string) (*Server, error) {
 		mini:   mini,
 		client: redis.NewClient(&redis.Options{Addr: mini.Addr(), MaintNotificationsConfig: nil}),
 		file:   snapshotFile,
+		log:    log,
 		done:   make(chan struct{}),
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -81,6 +85,7 @@ func (s *Server) run(ctx context.Context) {
 	defer clock.Stop()
 	defer snap.Stop()
 	last := time.Now()
+	unsaved := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -89,10 +94,23 @@ func (s *Server) run(ctx context.Context) {
 			s.mini.FastForward(now.Sub(last))
 			last = now
 		case <-snap.C:
-			// A failed snapshot is tried again at the next tick, and Stop reports its own.
-			_ = s.save(ctx)
+			err := s.save(ctx) // one that failed is tried again at the next tick
+			if ctx.Err() == nil {
+				unsaved = s.tell(unsaved, err)
+			}
 		}
 	}
+}
+
+// tell logs that snapshots begin to fail, or that they no longer do, and returns whether they do.
+func (s *Server) tell(unsaved bool, err error) bool {
+	switch {
+	case err != nil && !unsaved:
+		s.log.Error().Err(err).Msg("the state can't be saved: what happens from here on is forgotten if this is killed; it is tried again")
+	case err == nil && unsaved:
+		s.log.Info().Msg("the state is saved again")
+	}
+	return err != nil
 }
 
 // entry is one key of a snapshot, one JSON object a line.

@@ -1,7 +1,9 @@
 package embeddedredis
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 )
 
 func TestEveryTypeSurvivesARestart(t *testing.T) {
@@ -59,15 +62,36 @@ func TestKeysExpireWithoutAnybodyMovingTheClock(t *testing.T) {
 func TestAnAddressInUseIsNamed(t *testing.T) {
 	s, _ := start(t, filepath.Join(t.TempDir(), "a"))
 	defer func() { _ = s.Stop(t.Context()) }()
-	_, err := Start(t.Context(), s.Addr(), filepath.Join(t.TempDir(), "b"))
+	_, err := Start(t.Context(), s.Addr(), filepath.Join(t.TempDir(), "b"), zerolog.Nop())
 	if err == nil || !strings.Contains(err.Error(), s.Addr()) {
 		t.Fatalf("error = %v, want one that names %s", err, s.Addr())
 	}
 }
 
+// A folder that is full or gone must not be found out by the loss.
+func TestThatTheStateCannotBeSavedIsSaidOnce(t *testing.T) {
+	var log bytes.Buffer
+	s := &Server{log: zerolog.New(&log)}
+	full := errors.New("snapshot: no space left on device")
+	unsaved := false
+	for _, err := range []error{nil, full, full, nil, nil} {
+		unsaved = s.tell(unsaved, err)
+	}
+	want := []string{"the state can't be saved", "the state is saved again"}
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if len(lines) != len(want) || !strings.Contains(lines[0], full.Error()) {
+		t.Fatalf("it said\n%s", &log)
+	}
+	for i := range want {
+		if !strings.Contains(lines[i], want[i]) {
+			t.Errorf("line %d is %s, want one with %q", i, lines[i], want[i])
+		}
+	}
+}
+
 func start(t *testing.T, file string) (*Server, *redis.Client) {
 	t.Helper()
-	s, err := Start(t.Context(), "127.0.0.1:0", file)
+	s, err := Start(t.Context(), "127.0.0.1:0", file, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

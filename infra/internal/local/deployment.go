@@ -99,7 +99,7 @@ func Start(ctx context.Context, l Layout, secret *auth.SharedSecret, o Options) 
 			err = errors.Join(err, d.Stop(stopCtx))
 		}
 	}()
-	if d.redis, err = embeddedredis.Start(ctx, l.addr(portRedis), l.path("state", "redis.snapshot")); err != nil {
+	if d.redis, err = embeddedredis.Start(ctx, l.addr(portRedis), l.path("state", "redis.snapshot"), o.Log); err != nil {
 		return nil, err
 	}
 	if err := d.serveStory(ctx, o.Teller); err != nil {

@@ -62,7 +62,7 @@ func NewLayout(dir string, basePort int, outbox, inbox string) (Layout, error) {
 		if *b.path == "" {
 			*b.path = l.path("buckets", filepath.FromSlash(b.name))
 			if err := os.MkdirAll(*b.path, 0o750); err != nil {
-				return l, fmt.Errorf("bucket folder: %w", err)
+				return l, fmt.Errorf("-dir %s: %w", dir, err)
 			}
 			continue
 		}
