@@ -1,16 +1,14 @@
 package auth
 
 import (
-	"bytes"
 	"encoding/json"
 	"math"
 	"slices"
 	"strings"
 	"time"
 
-	josejson "github.com/go-jose/go-jose/v4/json"
-
 	"github.com/tidegate/tidegate/shared/problem"
+	"github.com/tidegate/tidegate/shared/strictjson"
 )
 
 // Claims are the claims of a verified token.
@@ -75,42 +73,21 @@ func ReadToken(token string) (*Token, error) {
 // ClaimedSubject is the sub that the token claims to have: it only tells by whose keys to verify it.
 func (t *Token) ClaimedSubject() string { return t.claims.Subject }
 
-// registered are the claims that are looked at (RFC 7519, section 4.1; RFC 8693, section 4.2), each of the type that it came with. To
-// read the others costs more than all else of a token but its signature.
-type registered struct {
-	Issuer    any `json:"iss"`
-	Subject   any `json:"sub"`
-	Audience  any `json:"aud"`
-	ID        any `json:"jti"`
-	Scope     any `json:"scope"`
-	Expiry    any `json:"exp"`
-	NotBefore any `json:"nbf"`
-	IssuedAt  any `json:"iat"`
-}
-
-// parseClaims reads the claims of a payload.
+// parseClaims reads the claims of a payload that are looked at (RFC 7519, section 4.1; RFC 8693, section 4.2).
 func parseClaims(payload []byte) (*Claims, error) {
-	var all registered
-	// This decoder takes names by their very case, and none twice.
-	if err := josejson.Unmarshal(payload, &all); err != nil || !isObject(payload) {
-		return nil, refused("its claims are no JSON object")
+	all, err := strictjson.Parse(payload)
+	if err != nil {
+		return nil, refused("its payload " + err.Error())
 	}
-	r := claimReader{}
+	r := claimReader{all: all}
 	c := &Claims{
-		Issuer: r.text("iss", all.Issuer), Subject: r.text("sub", all.Subject), ID: r.text("jti", all.ID), Scope: r.scope(all.Scope),
-		Audience: r.list("aud", all.Audience), Expiry: r.time("exp", all.Expiry), IssuedAt: r.time("iat", all.IssuedAt),
-		notBefore: r.time("nbf", all.NotBefore), payload: payload,
+		Issuer: r.text("iss"), Subject: r.text("sub"), ID: r.text("jti"), Scope: r.scope(), Audience: r.list("aud"),
+		Expiry: r.time("exp"), IssuedAt: r.time("iat"), notBefore: r.time("nbf"), payload: payload,
 	}
 	if r.bad != "" {
 		return nil, refused("its claim " + r.bad + " is of the wrong type")
 	}
 	return c, nil
-}
-
-// isObject tells whether valid JSON is an object: null passes a decoder, too.
-func isObject(text []byte) bool {
-	text = bytes.TrimLeft(text, " \t\r\n")
-	return len(text) > 0 && text[0] == '{'
 }
 
 // inTime checks the times: exp must be there and ahead, iat and nbf, if there, must not be ahead (RFC 7519, section 4.1).
@@ -129,7 +106,10 @@ func (c *Claims) inTime(now time.Time, leeway time.Duration) error {
 }
 
 // claimReader reads claims by type and remembers the first that has another.
-type claimReader struct{ bad string }
+type claimReader struct {
+	all strictjson.Object
+	bad string
+}
 
 func (r *claimReader) fail(name string) {
 	if r.bad == "" {
@@ -137,8 +117,8 @@ func (r *claimReader) fail(name string) {
 	}
 }
 
-func (r *claimReader) text(name string, value any) string {
-	switch v := value.(type) {
+func (r *claimReader) text(name string) string {
+	switch v := r.all[name].(type) {
 	case nil:
 		return ""
 	case string:
@@ -150,10 +130,10 @@ func (r *claimReader) text(name string, value any) string {
 }
 
 // scope also takes a list, as some providers send it.
-func (r *claimReader) scope(value any) string { return strings.Join(r.list("scope", value), " ") }
+func (r *claimReader) scope() string { return strings.Join(r.list("scope"), " ") }
 
-func (r *claimReader) list(name string, value any) []string {
-	switch v := value.(type) {
+func (r *claimReader) list(name string) []string {
+	switch v := r.all[name].(type) {
 	case nil:
 		return nil
 	case string:
@@ -176,21 +156,19 @@ func (r *claimReader) list(name string, value any) []string {
 }
 
 // time reads a NumericDate: seconds since 1970, fractions allowed.
-func (r *claimReader) time(name string, value any) time.Time {
-	switch v := value.(type) {
-	case nil:
+func (r *claimReader) time(name string) time.Time {
+	v := r.all[name]
+	if v == nil {
 		return time.Time{}
-	case float64:
-		if v <= 0 || v > 1<<40 { // the year 36812: beyond, the conversion would be undefined one day
-			r.fail(name)
-			return time.Time{}
-		}
-		sec, frac := math.Modf(v)
-		return time.Unix(int64(sec), int64(frac*1e9))
-	default:
+	}
+	number, ok := v.(json.Number)
+	seconds, err := number.Float64()
+	if !ok || err != nil || seconds <= 0 || seconds > 1<<40 { // the year 36812: beyond, the conversion would be undefined one day
 		r.fail(name)
 		return time.Time{}
 	}
+	whole, frac := math.Modf(seconds)
+	return time.Unix(int64(whole), int64(frac*1e9))
 }
 
 func refused(why string) error {
