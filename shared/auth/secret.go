@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tidegate/tidegate/shared/problem"
 )
@@ -21,16 +22,27 @@ const (
 	maxSecrets    = 16       // lines
 )
 
+// lookEvery is how old what is known of a secret's file may be. To look costs more than all else of a check.
+const lookEvery = time.Second
+
 // SharedSecret is a bearer secret read from a file: the first line is sent, every line is accepted, so that it can be
 // rotated (add the new line below everywhere, then move it up everywhere, then remove the old one). The file is read anew
-// when it changes; if it is then missing or broken, the last good version stays in force.
+// within a second of its change, and at once for a token or a code that is not accepted; if it is then missing or broken, the last
+// good version stays in force.
 type SharedSecret struct {
 	file string
 
 	mu     sync.RWMutex
 	seen   fs.FileInfo
-	send   string
-	digest [][sha256.Size]byte
+	looked time.Time // when seen was
+	lines  []secretLine
+}
+
+// secretLine is a line of the file.
+type secretLine struct {
+	text   string
+	digest [sha256.Size]byte
+	macKey []byte
 }
 
 // NewSharedSecret reads the file; an error if it is missing, empty, or a line is shorter than 16 bytes.
@@ -47,24 +59,27 @@ func NewSharedSecret(file string) (*SharedSecret, error) {
 }
 
 // Value is the secret to send.
-func (s *SharedSecret) Value() string {
-	s.refresh()
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.send
-}
+func (s *SharedSecret) Value() string { return s.inForce()[0].text }
 
 // Check compares in constant time.
 func (s *SharedSecret) Check(token string) bool {
-	s.refresh()
 	got := sha256.Sum256([]byte(token))
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	ok := 0
-	for i := range s.digest {
-		ok |= subtle.ConstantTimeCompare(got[:], s.digest[i][:])
+	return s.accepts(func(l *secretLine) bool { return subtle.ConstantTimeCompare(got[:], l.digest[:]) == 1 })
+}
+
+// accepts tells whether a line is the one: of the file as it is now, before it says no.
+func (s *SharedSecret) accepts(is func(*secretLine) bool) bool {
+	one := func(lines []secretLine) (ok bool) {
+		for i := range lines {
+			ok = is(&lines[i]) || ok
+		}
+		return ok
 	}
-	return ok == 1
+	if one(s.inForce()) {
+		return true
+	}
+	s.look()
+	return one(s.inForce())
 }
 
 // Transport returns a RoundTripper that adds the secret as a bearer token; base nil means http.DefaultTransport. A
@@ -94,15 +109,28 @@ func (t *secretTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.base.RoundTrip(r)
 }
 
-// refresh reads the file again if it is another one than was read. A stat costs about a microsecond, a stale secret an outage.
-func (s *SharedSecret) refresh() {
-	info, err := os.Stat(s.file)
-	if err != nil {
-		return
-	}
+// inForce returns the lines in force, at least one.
+func (s *SharedSecret) inForce() []secretLine {
 	s.mu.RLock()
-	same := sameFile(info, s.seen)
+	lines, fresh := s.lines, time.Since(s.looked) < lookEvery
 	s.mu.RUnlock()
+	if fresh {
+		return lines
+	}
+	s.look()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.lines
+}
+
+// look reads the file again if it is another one than was read.
+func (s *SharedSecret) look() {
+	now := time.Now()
+	info, err := os.Stat(s.file)
+	s.mu.Lock()
+	same := err != nil || sameFile(info, s.seen)
+	s.looked = now
+	s.mu.Unlock()
 	if !same {
 		_ = s.load(info) // the last good version stays in force
 	}
@@ -116,9 +144,10 @@ func (s *SharedSecret) load(info fs.FileInfo) error {
 	if err != nil {
 		return err
 	}
-	s.send, s.digest = lines[0], nil
+	s.lines = nil // not the array that a reader may hold
 	for _, l := range lines {
-		s.digest = append(s.digest, sha256.Sum256([]byte(l)))
+		digest := sha256.Sum256([]byte(l))
+		s.lines = append(s.lines, secretLine{l, digest, macKey(digest)})
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -38,7 +39,31 @@ func TestEveryLineIsAcceptedAndTheFirstIsSent(t *testing.T) {
 	}
 }
 
-func TestARotatedSecretIsReadAtOnceAndABrokenFileKeepsTheLastGoodOne(t *testing.T) {
+func TestANewSecretIsSentAndAnOldOneRefusedWithinASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := write(t, "secret", oldSecret)
+		s, err := NewSharedSecret(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Value() != oldSecret {
+			t.Fatalf("sends %q", s.Value())
+		}
+		mac := s.MAC([]byte("message"))
+		if err := os.WriteFile(file+".new", []byte(newSecret), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(file+".new", file); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if s.Value() != newSecret || s.MAC([]byte("message")) == mac || s.CheckMAC([]byte("message"), mac) || s.Check(oldSecret) {
+			t.Error("the old secret is in force")
+		}
+	})
+}
+
+func TestARotatedSecretIsAcceptedAtOnceAndABrokenFileKeepsTheLastGoodOne(t *testing.T) {
 	file := write(t, "secret", oldSecret)
 	s, err := NewSharedSecret(file)
 	if err != nil {
