@@ -92,10 +92,21 @@ func strictFlow(m FlowMessage) FlowMessage {
 // MarshalJSON writes an empty object for claims that are nil.
 func (m FlowMessage) MarshalJSON() ([]byte, error) { return json.Marshal(plainFlow(strictFlow(m))) }
 
-// MarshalJSON always sets @type.
+// wireAddress is a data address whose properties are written with it: its own list hides the embedded one. What a Marshaler within
+// another one writes is read again by each, an access token among it.
+type wireAddress struct {
+	plainAddress
+	EndpointProperties []plainProperty `json:"endpointProperties,omitempty"`
+}
+
+// MarshalJSON always sets @type, of the properties, too.
 func (a DataAddress) MarshalJSON() ([]byte, error) {
-	a.Type = typeDataAddress
-	return json.Marshal(plainAddress(a))
+	w := wireAddress{plainAddress: plainAddress(a), EndpointProperties: make([]plainProperty, len(a.EndpointProperties))}
+	w.Type = typeDataAddress
+	for i, p := range a.EndpointProperties {
+		w.EndpointProperties[i] = plainProperty{typeEndpointProperty, p.Name, p.Value}
+	}
+	return json.Marshal(w)
 }
 
 // MarshalJSON always sets @type.
