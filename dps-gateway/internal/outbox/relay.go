@@ -41,7 +41,7 @@ type Config struct {
 	Observer  Observer         // may be nil
 	InFlight  map[Lane]int     // sends at once; default 256 events, 64 callbacks, 64 hooks and overdue flows, 16 terminations
 	PollEvery time.Duration    // for what other replicas append; default 250ms
-	Gather    time.Duration    // under load, what comes in this time is read, and acknowledged, together; default 2ms; negative = none
+	Gather    time.Duration    // under load, what comes in this time is read, and acknowledged, together; default 10ms; negative = none
 	MaxAge    time.Duration    // after which an entry that fails is parked; default 15min
 	MinTries  int              // before which it is not, however old; default 5
 	Backoff   time.Duration    // after the first failure, then twice as long each; default 200ms
@@ -106,7 +106,7 @@ func (c Config) withDefaults() Config {
 		c.MinTries = 5
 	}
 	for d, def := range map[*time.Duration]time.Duration{
-		&c.PollEvery: 250 * time.Millisecond, &c.Gather: 2 * time.Millisecond, &c.MaxAge: 15 * time.Minute, &c.Backoff: 200 * time.Millisecond,
+		&c.PollEvery: 250 * time.Millisecond, &c.Gather: 10 * time.Millisecond, &c.MaxAge: 15 * time.Minute, &c.Backoff: 200 * time.Millisecond,
 		&c.MaxPause: 30 * time.Second, &c.Drain: 3 * time.Second,
 	} {
 		if *d == 0 {
