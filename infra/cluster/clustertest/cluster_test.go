@@ -12,6 +12,7 @@ func TestCluster(t *testing.T) {
 		{"everything comes to rest at zero", (*world).rests},
 		{"files go from the provider's bucket to the consumer's", (*world).mainJob},
 		{"killed pods lose nothing and double nothing", (*world).killedPods},
+		{"a node that dies with all its pods loses nothing and doubles nothing", (*world).nodeDies},
 		{"a bad revision of the approver approves nothing and loses nothing", (*world).badRevision},
 		{"a rolling update of the gateway breaks nothing", (*world).rollingUpdate},
 		{"a long transfer goes on slice by slice", (*world).longTransfer},

@@ -9,19 +9,20 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tidegate/tidegate/shared/loopback"
 )
 
 // forward makes a Service reachable at a local address until the test ends. A forwarding ends with the pod that it goes to; then
 // another one is made, at the same address.
 func forward(t *testing.T, ns, service string, port int) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := loopback.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := ln.Addr().String()
-	local := ln.Addr().(*net.TCPAddr).Port
-	if err := ln.Close(); err != nil {
+	_, local, err := net.SplitHostPort(addr)
+	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -30,7 +31,7 @@ func forward(t *testing.T, ns, service string, port int) string {
 	go func() {
 		defer close(ended)
 		for ctx.Err() == nil {
-			forwardOnce(ctx, ns, service, fmt.Sprintf("%d:%d", local, port), ready)
+			forwardOnce(ctx, ns, service, fmt.Sprintf("%s:%d", local, port), ready)
 			select {
 			case <-ctx.Done():
 			case <-time.After(200 * time.Millisecond):
