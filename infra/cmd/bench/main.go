@@ -22,7 +22,7 @@ import (
 const longest = 30 * time.Minute
 
 func main() {
-	if bench.ServeProxy() {
+	if bench.ServeBeside() {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

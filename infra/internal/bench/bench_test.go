@@ -14,9 +14,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain lets the test binary be the reverse proxy that part b compares with.
+// TestMain lets the test binary be what parts a and b compare with.
 func TestMain(m *testing.M) {
-	if ServeProxy() {
+	if ServeBeside() {
 		return
 	}
 	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // the supervisor's thread that starts children lives as long as the process
@@ -47,7 +47,7 @@ func TestEveryPartMeasures(t *testing.T) {
 	need(t, "redis-server")
 	bin, parent := programs(t), t.TempDir()
 	for letter, want := range map[string][]string{
-		"a": {"1 connection: gateway", "1 connection: Redis alone", "8 connections: CPU of the gateway"},
+		"a": {"1 connection: gateway", "1 connection: Redis alone", "1 connection: bare server", "8 connections: CPU of the gateway"},
 		"b": {"1 KiB, 8 connections: gateway", "1 KiB, 8 connections: ReverseProxy", "4 MiB, 4 connections: nginx proxy_pass"},
 		"c": {"transfer-puller", "data-server, size"},
 		"d": {"idle, VmRSS", "streaming 4 MiB, VmHWM"},

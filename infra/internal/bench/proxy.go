@@ -18,9 +18,8 @@ const (
 	proxyTo   = "BENCH_PROXY_TO"
 )
 
-// ServeProxy serves a plain httputil.ReverseProxy, with no check of anything, if this process was started for that; else it
-// returns false at once. A program that measures calls it first: the proxy must be a process of its own to be compared.
-func ServeProxy() bool {
+// serveProxy serves a plain httputil.ReverseProxy, with no check of anything, if this process was started for that.
+func serveProxy() bool {
 	addr, ok := os.LookupEnv(proxyAddr)
 	if !ok {
 		return false

@@ -33,8 +33,8 @@ type redisAlone struct {
 
 // call is a command on the wire, with the places where the flow's id and the token's id stand.
 type call struct {
-	wire      []byte
-	flow, jti []int // offsets of their last digits
+	Wire      []byte
+	Flow, JTI []int // offsets of their last digits
 }
 
 // digits is how many of an id's last digits tell one from another.
@@ -71,7 +71,7 @@ func newRedisAlone(ctx context.Context, s *signaler) (_ *redisAlone, err error) 
 		}
 		s.flows++
 	}
-	if a.calls[0].wire == nil || a.calls[1].wire == nil || a.calls[2].wire == nil {
+	if a.calls[0].Wire == nil || a.calls[1].Wire == nil || a.calls[2].Wire == nil {
 		return nil, errors.New("watching Redis: not every signal has made a script call")
 	}
 	return a, a.copyKeys(ctx, s.rdb, keys)
@@ -182,7 +182,7 @@ func (a *redisAlone) learn(ctx context.Context, seen [signalsPerFlow][][]string,
 				keys[key] = true
 			}
 			b := wire(c...)
-			a.calls[i] = call{wire: b, flow: ends(b, flow), jti: ends(b, ids[i])}
+			a.calls[i] = call{Wire: b, Flow: ends(b, flow), JTI: ends(b, ids[i])}
 		}
 		if template {
 			a.trips[i] = trips
@@ -256,7 +256,7 @@ func (a *redisAlone) run(ctx context.Context, connections int, limit time.Durati
 		all.Go(func() {
 			calls := a.calls
 			for j := range calls {
-				calls[j].wire = bytes.Clone(calls[j].wire)
+				calls[j].Wire = bytes.Clone(calls[j].Wire)
 			}
 			for time.Now().Before(until) && ctx.Err() == nil {
 				if faults[i] = a.flow(c, &calls); faults[i] != nil {
@@ -276,9 +276,9 @@ func (a *redisAlone) run(ctx context.Context, connections int, limit time.Durati
 func (a *redisAlone) flow(c *conn, calls *[signalsPerFlow]call) error {
 	n := a.next.Add(1) + 500_000_000 // far from what the gateway was sent
 	for i, call := range calls {
-		put(call.wire, call.flow, n)
-		put(call.wire, call.jti, n*signalsPerFlow+int64(i))
-		if _, err := c.Write(call.wire); err != nil {
+		put(call.Wire, call.Flow, n)
+		put(call.Wire, call.JTI, n*signalsPerFlow+int64(i))
+		if _, err := c.Write(call.Wire); err != nil {
 			return fmt.Errorf("sending: %w", err)
 		}
 		if err := skipReply(c.r); err != nil {

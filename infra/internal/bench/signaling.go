@@ -39,12 +39,17 @@ func signaling(ctx context.Context, b *bench) (*Part, error) {
 		return nil, err
 	}
 	defer alone.close()
+	bare, err := startBare(ctx, s, alone)
+	if err != nil {
+		return nil, err
+	}
 	p := &Part{}
 	p.remark("Redis: append-only file on, appendfsync everysec. Redis alone: the same script calls with the same arguments, sent as fast as they are answered.")
+	p.remark("Bare server: net/http, one RS256 signature and the same script call a signal, one ES256 signature and two posts of ready-made bytes a flow, and nothing else.")
 	p.remark("Round trips to Redis: start %d, status %d, terminate %d.", alone.trips[0], alone.trips[1], alone.trips[2])
 	p.remark("Each call has a token of its own (RS256, 2,048 bits, where nothing else is said), verified by the identity provider's keys. CPU times include the delivery of both events to the broker.")
 	for _, connections := range b.connection {
-		if err := s.measure(ctx, p, connections, alone, b.purses[rs256]); err != nil {
+		if err := s.measure(ctx, p, connections, alone, bare, b.purses[rs256]); err != nil {
 			return nil, fmt.Errorf("%d connections: %w", connections, err)
 		}
 	}
@@ -81,13 +86,14 @@ func newSignaler(ctx context.Context, w *world) (*signaler, error) {
 	return s, nil
 }
 
-func (s *signaler) measure(ctx context.Context, p *Part, connections int, alone *redisAlone, tokens *purse) error {
+func (s *signaler) measure(ctx context.Context, p *Part, connections int, alone *redisAlone, bare *signaler, tokens *purse) error {
 	at := plural(connections) + ": "
 	var bar *Bar
 	if limit, ok := flowBars[connections]; ok && !s.b.Short {
 		bar = atLeast(limit)
 	}
 	flows := p.figure(at+"gateway", "flows/s", bar)
+	least := p.figure(at+"bare server", "flows/s", nil)
 	redis := p.figure(at+"Redis alone", "flows/s", nil)
 	p50, p99 := p.figure(at+"a signal, p50", "ms", nil), p.figure(at+"a signal, p99", "ms", nil)
 	start99 := p.figure(at+"a start, p99", "ms", nil)
@@ -97,6 +103,8 @@ func (s *signaler) measure(ctx context.Context, p *Part, connections int, alone 
 	cpuAlone := p.figure(at+"CPU of Redis alone", "ms/flow", nil)
 	cpuOwn := p.figure(at+"CPU of load and broker", "ms/flow", nil)
 	perCore := p.figure(at+"a second of CPU, all together", "flows", nil)
+	cpuBare := p.figure(at+"CPU of the bare server", "ms/flow", nil)
+	barePerCore := p.figure(at+"a second of CPU, bare server, Redis, load and broker", "flows", nil)
 
 	n, err := s.enough(ctx, connections, tokens)
 	if err != nil {
@@ -120,7 +128,13 @@ func (s *signaler) measure(ctx context.Context, p *Part, connections int, alone 
 		cpuGateway.add(ms(m.cpuGateway) / float64(m.flows))
 		cpuRedis.add(ms(m.cpuRedis) / float64(m.flows))
 		cpuOwn.add(ms(m.cpuOwn) / float64(m.flows))
-		perCore.add(float64(m.flows) / max(m.cpuGateway+m.cpuRedis+m.cpuOwn, tick).Seconds())
+		perCore.add(m.perCPUSecond())
+		if m, err = bare.run(ctx, connections, n, s.b.load/2, tokens); err != nil {
+			return fmt.Errorf("bare server: %w", err)
+		}
+		least.add(m.perSecond())
+		cpuBare.add(ms(m.cpuGateway) / float64(m.flows))
+		barePerCore.add(m.perCPUSecond())
 		r, cpu, err := alone.run(ctx, connections, s.b.load/2)
 		if err != nil {
 			return fmt.Errorf("redis alone: %w", err)
@@ -128,7 +142,9 @@ func (s *signaler) measure(ctx context.Context, p *Part, connections int, alone 
 		redis.add(r)
 		cpuAlone.add(ms(cpu))
 	}
+	flows.beside(least, "bare server")
 	flows.beside(redis, "Redis alone")
+	cpuGateway.beside(cpuBare, "bare server")
 	cpuRedis.beside(cpuAlone, "Redis alone")
 	return nil
 }
@@ -174,6 +190,10 @@ type load struct {
 }
 
 func (l *load) perSecond() float64 { return float64(l.flows) / l.took.Seconds() }
+
+func (l *load) perCPUSecond() float64 {
+	return float64(l.flows) / max(l.cpuGateway+l.cpuRedis+l.cpuOwn, tick).Seconds()
+}
 
 // run sends flows over so many connections until n are done or the time is over.
 func (s *signaler) run(ctx context.Context, connections, n int, limit time.Duration, tokens *purse) (*load, error) {
@@ -281,7 +301,9 @@ func (s *signaler) requests(tokens []token) ([][signalsPerFlow][]byte, error) {
 	return out, nil
 }
 
-func flowID(n int64) string { return fmt.Sprintf("flow-%012d", n) }
+const flowPrefix = "flow-"
+
+func flowID(n int64) string { return fmt.Sprintf(flowPrefix+"%012d", n) }
 
 // flow makes the three requests of a flow.
 func (s *signaler) flow(n int64, tokens []token) (requests [signalsPerFlow][]byte, err error) {
