@@ -162,7 +162,16 @@ func TestWhatTheTextRefusesIsRefusedAndChangesNothing(t *testing.T) {
 		{"resume of what is started", "provider-pull-started/resume", `{"messageId":"n"}`, 400, "state"},
 		{"suspend of what is prepared", "consumer-pull-prepared/suspend", `{"messageId":"n"}`, 400, "state"},
 		{"completed of what is suspended", "provider-pull-suspended/completed", `{"messageId":"n"}`, 400, "state"},
+		{"started of a provider's flow", "provider-pull-started/started", pullAt("https://them.test/data"), 400, "state"},
+		{"resume of a provider's pull with an address", "provider-pull-suspended/resume", pullAt("https://them.test/data"), 400, "dataAddress"},
+		{"resume of what is prepared", "consumer-pull-prepared/resume", `{"messageId":"n"}`, 400, "state"},
+		{"suspend of what is suspended", "provider-pull-suspended/suspend", `{"messageId":"n","reason":"other"}`, 400, "state"},
+		{"completed of what is prepared", "consumer-pull-prepared/completed", `{"messageId":"n"}`, 400, "state"},
 		{"no such flow", "nothing/suspend", `{"messageId":"n"}`, 404, ""},
+		{"no such flow to start", "nothing/started", pullAt("https://them.test/data"), 404, ""},
+		{"no such flow to resume", "nothing/resume", `{"messageId":"n"}`, 404, ""},
+		{"no such flow to terminate", "nothing/terminate", `{"messageId":"n"}`, 404, ""},
+		{"no such flow to complete", "nothing/completed", `{}`, 404, ""},
 	}
 	for _, member := range []string{"messageId", "participantId", "counterPartyId", "dataspaceContext", "processId", "agreementId", "datasetId", "profile"} {
 		table = append(table,
