@@ -43,6 +43,7 @@ func newFaultyWith(t *testing.T, change func(*gateway.Config), args ...string) *
 // begin starts the gateway.
 func (f *faulty) begin(t *testing.T, w *world, change func(*gateway.Config)) {
 	t.Helper()
+	w.allowRegistration("provider")
 	f.running = w.start(func(c *gateway.Config) {
 		c.Redis.Timeout = 500 * time.Millisecond
 		change(c)

@@ -122,6 +122,10 @@ func newWorldOn(tb testing.TB, rdb redis.UniversalClient, redisURL string) *worl
 			_, _ = io.WriteString(rw, `{"access_token":"t","token_type":"Bearer","expires_in":600}`)
 			return
 		}
+		if r.URL.Path == gatewayapi.PathVeto {
+			rw.WriteHeader(http.StatusNoContent) // the approver's consent
+			return
+		}
 		rw.WriteHeader(http.StatusOK)
 	}))
 	tb.Cleanup(w.outside.Close)

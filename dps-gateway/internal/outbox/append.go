@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
+	"github.com/tidegate/tidegate/dps-gateway/internal/redisconn"
 	"github.com/tidegate/tidegate/shared/problem"
 )
 
@@ -44,7 +45,7 @@ func unavailable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return problem.Wrap(problem.Timeout, err, "the caller has gone")
 	}
-	e := problem.Wrap(problem.Unavailable, err, "the outbox can't be reached")
+	e := problem.Wrap(problem.Unavailable, redisconn.Trouble(err), "the outbox can't be reached")
 	e.RetryAfter = time.Second
 	return e
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore"
 	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
+	"github.com/tidegate/tidegate/dps-gateway/internal/redisconn"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 )
@@ -246,5 +247,5 @@ func unavailable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return problem.Wrap(problem.Unavailable, err, "the request was given up")
 	}
-	return problem.Wrap(problem.Unavailable, err, "the state store can't be reached")
+	return problem.Wrap(problem.Unavailable, redisconn.Trouble(err), "the state store can't be reached")
 }

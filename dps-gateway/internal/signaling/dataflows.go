@@ -27,23 +27,18 @@ type operation func(h *handler, r *http.Request, s *signaled) (dataflow.Answer, 
 func signal(do operation) func(*handler, http.ResponseWriter, *http.Request) error {
 	return func(h *handler, w http.ResponseWriter, r *http.Request) error {
 		pc := r.PathValue("participantContextId")
-		var (
-			body   []byte
-			isRead bool
-			answer dataflow.Answer
-		)
+		var answer dataflow.Answer
+		b := &body{w: w, r: r, limit: maxSignal}
 		err := h.Patience.do(r.Context(), pc, func(ctx context.Context) error {
 			c, err := h.authenticate(ctx, r)
 			if err != nil {
 				return err
 			}
-			if !isRead {
-				if body, err = read(w, r, maxSignal); err != nil {
-					return err
-				}
-				isRead = true
+			text, err := b.read()
+			if err != nil {
+				return err
 			}
-			answer, err = do(h, r, signaledBy(c, r, body))
+			answer, err = do(h, r, signaledBy(c, r, text))
 			return err
 		})
 		if err != nil {

@@ -65,7 +65,7 @@ type Deps struct {
 	Keys     *auth.SharedSecret // keys of the control planes' URLs (CONTROLPLANE_KEY_FILE)
 	HTTP     *http.Client       // reads the key sets of control planes
 	Log      zerolog.Logger
-	Patience *Patience // of signals while Redis is away; nil = none
+	Patience *Patience // while Redis is away; nil = none
 
 	Registrations  *controlplane.Registrations
 	Peers          *http.Client // reads the key sets of control planes that have registered themselves
@@ -142,6 +142,25 @@ func read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 		return nil, problem.Wrap(problem.Invalid, err, "the body can't be read")
 	}
 	return b, nil
+}
+
+// body is that of a request, which can be read once and is needed each time that the request is made again.
+type body struct {
+	w     http.ResponseWriter
+	r     *http.Request
+	limit int64
+	bytes []byte
+	whole bool
+}
+
+func (b *body) read() (_ []byte, err error) {
+	if !b.whole {
+		if b.bytes, err = read(b.w, b.r, b.limit); err != nil {
+			return nil, err
+		}
+		b.whole = true
+	}
+	return b.bytes, nil
 }
 
 // requestDigest tells one request from another.

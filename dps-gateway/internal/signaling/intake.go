@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/outbox"
@@ -35,7 +36,7 @@ func (h *handler) told(w http.ResponseWriter, r *http.Request) (*edcEvent, error
 }
 
 // events takes an event of the control plane and puts it on the outbox as an event of the catalogue, for the tenant that it
-// names. It is a hint: EDC sends it at most once. Sent twice it has the same id twice. What is of no interest, and what is of a
+// names. It is a hint: EDC sends it at most once, so it waits while Redis is away, see Patience. Sent or kept twice it has the same id twice. What is of no interest, and what is of a
 // participant context that is not ours, is acknowledged and dropped: one EDC serves many.
 func (h *handler) events(w http.ResponseWriter, r *http.Request) error {
 	e, err := h.told(w, r)
@@ -63,7 +64,7 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if err := h.Outbox.Append(r.Context(), entry); err != nil {
+		if err := h.Patience.do(r.Context(), m.pc, func(ctx context.Context) error { return h.Outbox.Append(ctx, entry) }); err != nil {
 			return err
 		}
 	}
@@ -84,7 +85,7 @@ func (h *handler) veto(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if req != nil {
-		if err := h.askVeto(r, req); err != nil {
+		if err := h.Patience.do(r.Context(), req.ParticipantContextID, func(ctx context.Context) error { return h.askVeto(ctx, req) }); err != nil {
 			return err
 		}
 	}
@@ -92,19 +93,19 @@ func (h *handler) veto(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (h *handler) askVeto(r *http.Request, req *gatewayapi.VetoRequest) error {
+func (h *handler) askVeto(ctx context.Context, req *gatewayapi.VetoRequest) error {
 	_, ok := h.tenant(req.ParticipantContextID)
 	if !ok && !h.Tenants.Known(req.ParticipantContextID) {
 		return nil // not ours to decide
 	}
-	ours, err := h.provides(r, req.ParticipantContextID, req.Offers)
+	ours, err := h.provides(ctx, req.ParticipantContextID, req.Offers)
 	if err != nil || !ours {
 		return err
 	}
 	if !ok { // it is one of ours, but not in force: nobody can decide for it, so nothing is concluded
 		return problem.New(problem.Unavailable, "there is no decision on the negotiation yet")
 	}
-	err = h.Vetoer.Veto(r.Context(), *req)
+	err = h.Vetoer.Veto(ctx, *req)
 	switch {
 	case err == nil:
 		return nil
@@ -115,9 +116,9 @@ func (h *handler) askVeto(r *http.Request, req *gatewayapi.VetoRequest) error {
 }
 
 // provides tells whether the tenant is the provider: whether it has the dataset of an offer registered.
-func (h *handler) provides(r *http.Request, pc string, offers []gatewayapi.VetoOffer) (bool, error) {
+func (h *handler) provides(ctx context.Context, pc string, offers []gatewayapi.VetoOffer) (bool, error) {
 	for _, o := range offers {
-		_, err := h.Datasets.Get(r.Context(), pc, gatewayapi.KindDataset, o.AssetID)
+		_, err := h.Datasets.Get(ctx, pc, gatewayapi.KindDataset, o.AssetID)
 		switch {
 		case err == nil:
 			return true, nil

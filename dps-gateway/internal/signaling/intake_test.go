@@ -2,18 +2,22 @@ package signaling_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/flowstore/flowstoretest"
 	"github.com/tidegate/tidegate/dps-gateway/internal/redistest"
+	"github.com/tidegate/tidegate/dps-gateway/internal/signaling"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/problem"
 )
@@ -182,5 +186,34 @@ func TestVeto(t *testing.T) {
 	w.vetoer.err = nil
 	if a := w.event("veto", "envelope", requested("provider", "asset-1")); a.code != http.StatusServiceUnavailable {
 		t.Errorf("a veto without a look at the datasets: %d", a.code)
+	}
+}
+
+// TestAVetoWaitsForAnApproverThatWaitsForRedis: the approver reaches what Redis keeps by us, so it fails while Redis is away. An approver that
+// fails while Redis is there is not waited for.
+func TestAVetoWaitsForAnApproverThatWaitsForRedis(t *testing.T) {
+	rdb, _ := redistest.Mini(t)
+	w := newWorld(t, rdb)
+	w.dataset("provider", "asset-1")
+	body := []byte(`{"id":"e1","at":1,"type":"ContractNegotiationRequested","payload":{"contractNegotiationId":"neg-1","counterPartyId":"them-id",` +
+		`"participantContextId":"provider","contractOffers":[{"id":"o1","assetId":"asset-1","policy":{}}]}}`)
+	probes := 0
+	w.deps.Patience = signaling.NewPatience(time.Minute, 1, func(context.Context, int) error {
+		if probes++; probes < 3 {
+			return io.EOF // a connection that breaks
+		}
+		w.vetoer.err = nil
+		return nil
+	})
+	w.serve()
+	w.vetoer.err = problem.New(problem.Unavailable, "the records can't be reached")
+	if a := w.event("veto", "envelope", body); a.code != http.StatusNoContent || len(w.vetoer.asked) != 2 {
+		t.Errorf("%d %s, asked %d times", a.code, a.body, len(w.vetoer.asked))
+	}
+	w.deps.Patience = signaling.NewPatience(time.Minute, 1, func(context.Context, int) error { return nil })
+	w.serve()
+	w.vetoer.err, w.vetoer.asked = problem.New(problem.Unavailable, "it does not answer"), nil
+	if a := w.event("veto", "envelope", body); a.code != http.StatusServiceUnavailable || len(w.vetoer.asked) != 1 {
+		t.Errorf("%d %s, asked %d times", a.code, a.body, len(w.vetoer.asked))
 	}
 }

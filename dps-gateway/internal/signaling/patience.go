@@ -10,10 +10,12 @@ import (
 
 	"github.com/tidegate/tidegate/dps-gateway/internal/keys"
 	"github.com/tidegate/tidegate/dps-gateway/internal/redisconn"
+	"github.com/tidegate/tidegate/shared/problem"
 )
 
-// Patience has signals wait while Redis is restarted or fails over. Control planes take every answer but a success as final: a 503 that
-// would be mended two seconds later costs the transfer. A signal that waits is made again as a whole, which is what a control plane
+// Patience has what control planes call wait while Redis is restarted or fails over: signals, registrations, events and the question before a
+// negotiation. Control planes take every answer but a success as final: a 503 that would be mended two seconds later costs the transfer, or
+// the negotiation, and an event is told once. A signal that waits is made again as a whole, which is what a control plane
 // does that sends it again: what it has done already it does not do twice, and it gets the first answer.
 type Patience struct {
 	wait    time.Duration
@@ -40,7 +42,7 @@ func (p *Patience) Waiting() int { return len(p.slots) }
 func (p *Patience) do(ctx context.Context, pc string, signal func(ctx context.Context) error) error {
 	began := time.Now()
 	err := signal(ctx)
-	if p == nil || !redisconn.Passes(err) {
+	if p == nil || !p.passes(ctx, pc, err) {
 		return err
 	}
 	select {
@@ -51,10 +53,22 @@ func (p *Patience) do(ctx context.Context, pc string, signal func(ctx context.Co
 	}
 	waits, cancel := context.WithDeadline(ctx, began.Add(p.wait))
 	defer cancel()
-	for redisconn.Passes(err) && p.back(waits, keys.Shard(pc)) {
+	for p.passes(ctx, pc, err) && p.back(waits, keys.Shard(pc)) {
 		err = signal(ctx)
 	}
 	return err
+}
+
+// passes tells whether a signal failed by a trouble of Redis that passes: ours, or that of a function, which reaches what Redis keeps by our
+// internal API and so had no answer for us.
+func (p *Patience) passes(ctx context.Context, pc string, err error) bool {
+	if redisconn.Passes(err) || !problem.Is(err, problem.Unavailable) {
+		return redisconn.Passes(err)
+	}
+	probe, cancel := context.WithTimeout(ctx, probeWait)
+	defer cancel()
+	trouble := p.writes(probe, keys.Shard(pc))
+	return trouble != nil && redisconn.Passes(redisconn.Trouble(trouble))
 }
 
 // back waits until Redis takes writes of a shard; false if ctx ends before. All that wait ask by one probe.

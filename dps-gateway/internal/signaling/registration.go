@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -31,13 +32,13 @@ type registrant struct {
 
 // mayRegister finds out who calls, and whether the tenant's document lets control planes register themselves. A bad caller is told the
 // same as on any signal; only a good one hears that registration is not allowed.
-func (h *handler) mayRegister(r *http.Request) (*registrant, error) {
+func (h *handler) mayRegister(ctx context.Context, r *http.Request) (*registrant, error) {
 	if t, ok := h.Tenants.Get(r.PathValue("participantContextId")); ok && t.ControlPlane.Signaling.RegistrationAllowed() {
 		if token, ok := auth.Bearer(r.Header); ok && h.secrets.check(t.ControlPlane.Signaling.RegistrationTokenFile, token) {
 			return &registrant{tenant: t, operator: true}, nil
 		}
 	}
-	c, err := h.authenticate(r.Context(), r)
+	c, err := h.authenticate(ctx, r)
 	switch {
 	case err != nil:
 		return nil, err
@@ -57,17 +58,29 @@ func (w *registrant) allows(id string) error {
 }
 
 // register takes the registration of a control plane (ControlPlaneRegistrationMessage), or replaces it as a whole. Said twice it
-// comes to the same.
+// comes to the same. While Redis is away it waits, see Patience.
 func (h *handler) register(w http.ResponseWriter, r *http.Request) error {
-	who, err := h.mayRegister(r)
+	b := &body{w: w, r: r, limit: maxRegistration}
+	err := h.Patience.do(r.Context(), r.PathValue("participantContextId"), func(ctx context.Context) error {
+		who, err := h.mayRegister(ctx, r)
+		if err != nil {
+			return err
+		}
+		text, err := b.read()
+		if err != nil {
+			return err
+		}
+		return h.put(ctx, r, who, text)
+	})
 	if err != nil {
 		return err
 	}
-	body, err := read(w, r, maxRegistration)
-	if err != nil {
-		return err
-	}
-	m, err := dps.DecodeControlPlaneRegistration(body)
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+func (h *handler) put(ctx context.Context, r *http.Request, who *registrant, text []byte) error {
+	m, err := dps.DecodeControlPlaneRegistration(text)
 	if err != nil {
 		return err
 	}
@@ -79,35 +92,43 @@ func (h *handler) register(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if who.once != nil {
-		who.once.Request = requestDigest(r, body)
+		who.once.Request = requestDigest(r, text)
 	}
-	if err := h.Registrations.Put(r.Context(), who.tenant.ParticipantContextID, reg, (*controlplane.Once)(who.once)); err != nil {
+	if err := h.Registrations.Put(ctx, who.tenant.ParticipantContextID, reg, (*controlplane.Once)(who.once)); err != nil {
 		return err
 	}
 	h.Log.Info().Str("participant_context", who.tenant.ParticipantContextID).Str("controlplane", reg.ID).Bool("by_operator", who.operator).
 		Msg("control plane registered")
-	w.WriteHeader(http.StatusOK)
 	return nil
 }
 
-// deregister removes the registration of a control plane. Its flows stay, and are of nobody until it is registered again.
+// deregister removes the registration of a control plane. Its flows stay, and are of nobody until it is registered again. While Redis is
+// away it waits, as register does; then what is not there any more may have gone by the try whose answer was lost.
 func (h *handler) deregister(w http.ResponseWriter, r *http.Request) error {
-	who, err := h.mayRegister(r)
+	id, tried := r.PathValue("controlplaneId"), false
+	err := h.Patience.do(r.Context(), r.PathValue("participantContextId"), func(ctx context.Context) error {
+		who, err := h.mayRegister(ctx, r)
+		if err != nil {
+			return err
+		}
+		if err := who.allows(id); err != nil {
+			return err
+		}
+		if who.once != nil {
+			who.once.Request = requestDigest(r, nil)
+		}
+		err = h.Registrations.Delete(ctx, who.tenant.ParticipantContextID, id, (*controlplane.Once)(who.once))
+		if gone := tried && problem.Is(err, problem.NotFound); err != nil && !gone {
+			tried = true
+			return err
+		}
+		h.Log.Info().Str("participant_context", who.tenant.ParticipantContextID).Str("controlplane", id).Bool("by_operator", who.operator).
+			Msg("control plane deregistered")
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	id := r.PathValue("controlplaneId")
-	if err := who.allows(id); err != nil {
-		return err
-	}
-	if who.once != nil {
-		who.once.Request = requestDigest(r, nil)
-	}
-	if err := h.Registrations.Delete(r.Context(), who.tenant.ParticipantContextID, id, (*controlplane.Once)(who.once)); err != nil {
-		return err
-	}
-	h.Log.Info().Str("participant_context", who.tenant.ParticipantContextID).Str("controlplane", id).Bool("by_operator", who.operator).
-		Msg("control plane deregistered")
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
