@@ -113,12 +113,23 @@ func (b *bench) write(key, content string) {
 	}
 }
 
-// writeOld writes a file that was left alone long ago.
+// writeOld moves a file into the bucket that was left alone long ago. It is there whole, with its age, or not at all: a file that is told before
+// it has got its age would be another one afterwards.
 func (b *bench) writeOld(key, content string) {
 	b.t.Helper()
-	b.write(key, content)
+	file := filepath.Join(b.t.TempDir(), "old")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
 	at := time.Now().Add(-time.Hour)
-	if err := os.Chtimes(filepath.Join(b.dir, key), at, at); err != nil {
+	if err := os.Chtimes(file, at, at); err != nil {
+		b.t.Fatal(err)
+	}
+	to := filepath.Join(b.dir, key)
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.Rename(file, to); err != nil {
 		b.t.Fatal(err)
 	}
 }

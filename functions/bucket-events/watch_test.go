@@ -94,7 +94,8 @@ func TestFoldersThatMove(t *testing.T) {
 }
 
 func TestTheBucketsFolderComesAndGoes(t *testing.T) {
-	b := newBench(t, watching)
+	const settle = 500 * time.Millisecond // what is told has its record by then
+	b := newBench(t, func(c *config) { c.Watch, c.Settle = true, settle })
 	away := b.dir + "-away"
 	if err := os.Rename(b.dir, away); err != nil {
 		t.Fatal(err)
