@@ -23,22 +23,23 @@ import (
 	"github.com/tidegate/tidegate/infra/k8s/internal/render"
 )
 
-// overlay is a copy of dev beside it, for the test's time: its base is named by a relative path.
+// overlay is a copy of dev, with all that it is made of, outside of the repository: a test that is killed leaves nothing there.
 func overlay(tb testing.TB) string {
 	tb.Helper()
-	const dev = "../../overlays/dev"
-	if err := devsecrets.Write(dev); err != nil {
+	root := tb.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "go.work"), nil, 0o600); err != nil { // by which the root of a repository is known
 		tb.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("../../overlays", ".test-") //nolint:usetesting // the base is named from there
-	if err != nil {
-		tb.Fatal(err)
+	for _, part := range []string{"infra/k8s/base", "infra/k8s/components", "infra/k8s/overlays/dev", "eventing/manifests"} {
+		if err := os.CopyFS(filepath.Join(root, part), os.DirFS(filepath.Join("../../../..", part))); err != nil {
+			tb.Fatal(err)
+		}
 	}
-	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.CopyFS(dir, os.DirFS(dev)); err != nil {
-		tb.Fatal(err)
-	}
+	dir := filepath.Join(root, "infra/k8s/overlays/dev")
 	_ = os.RemoveAll(filepath.Join(dir, "lines"))
+	if err := devsecrets.Write(dir); err != nil {
+		tb.Fatal(err)
+	}
 	return dir
 }
 
