@@ -23,7 +23,7 @@ const again = time.Second
 
 // tenants finds a tenant in force; *tenant.Registry does.
 type tenants interface {
-	Get(participantContextID string) (*tenant.Tenant, bool)
+	Expect(participantContextID string) (*tenant.Tenant, error)
 }
 
 // handler makes what the control plane offers equal to what lies in the bucket, for one object at a time.
@@ -84,9 +84,9 @@ func (h *handler) open(ctx context.Context, e *event.Event) (*job, error) {
 	if story.Bucket == "" || story.Key == "" {
 		return nil, problem.Field("data", "names no object: bucket and key are required")
 	}
-	t, ok := h.tenants.Get(pc)
-	if !ok {
-		return nil, problem.New(problem.NotFound, "no such participant context")
+	t, err := h.tenants.Expect(pc)
+	if err != nil {
+		return nil, err
 	}
 	j := &job{handler: h, event: e, tenant: t, story: story}
 	id := publishing.DatasetID(pc, story.Bucket, story.Key)

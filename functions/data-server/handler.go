@@ -20,7 +20,7 @@ const maxRequest = 256 << 10
 
 // tenants finds a tenant in force; *tenant.Registry does.
 type tenants interface {
-	Get(participantContextID string) (*tenant.Tenant, bool)
+	Expect(participantContextID string) (*tenant.Tenant, error)
 }
 
 // handler answers POST /data for datasets that are objects, by reference. It only looks, so the same request twice, late or
@@ -65,9 +65,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func notFound() error { return problem.New(problem.NotFound, "no such dataset") }
 
 func (h *handler) refer(ctx context.Context, req *gatewayapi.DataRequest) (*gatewayapi.DataReference, error) {
-	t, ok := h.tenants.Get(req.ParticipantContextID)
-	if !ok {
+	t, err := h.tenants.Expect(req.ParticipantContextID)
+	if problem.Is(err, problem.NotFound) {
 		return nil, notFound()
+	}
+	if err != nil {
+		return nil, err
 	}
 	d := req.Dataset
 	// The id is made of tenant, bucket and key: a record that came from elsewhere does not have it.

@@ -21,7 +21,7 @@ import (
 
 type one struct{ *tenant.Tenant }
 
-func (o one) Get(id string) (*tenant.Tenant, bool) { return o.Tenant, id == o.ParticipantContextID }
+func (o one) Expect(id string) (*tenant.Tenant, error) { return functiontest.Expect(o.Tenant, id) }
 
 func TestDataRequests(t *testing.T) {
 	dir := t.TempDir()
@@ -58,7 +58,7 @@ func TestDataRequests(t *testing.T) {
 		"its head":                         {func(r *gatewayapi.DataRequest) { r.Method = "HEAD" }, 200},
 		"another method":                   {func(r *gatewayapi.DataRequest) { r.Method = "POST" }, 405},
 		"a path below the dataset":         {func(r *gatewayapi.DataRequest) { r.Path = "/x" }, 404},
-		"an unknown tenant":                {func(r *gatewayapi.DataRequest) { r.ParticipantContextID = "someone" }, 404},
+		"an unknown tenant":                {func(r *gatewayapi.DataRequest) { r.ParticipantContextID = "someone" }, 503},
 		"another tenant's dataset":         {func(r *gatewayapi.DataRequest) { r.Dataset.ID = publishing.DatasetID("someone", "outbox", "a b.txt") }, 404},
 		"a key that is not the dataset's":  {func(r *gatewayapi.DataRequest) { r.Dataset.Key = "../secret" }, 404},
 		"a withdrawn dataset":              {func(r *gatewayapi.DataRequest) { r.Dataset.Withdrawn = true }, 404},

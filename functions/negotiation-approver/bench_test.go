@@ -12,6 +12,7 @@ import (
 	"github.com/tidegate/tidegate/functions/internal/eventtest"
 	"github.com/tidegate/tidegate/functions/internal/gatewaytest"
 	"github.com/tidegate/tidegate/functions/internal/planetest"
+	"github.com/tidegate/tidegate/shared/function/functiontest"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/management"
 	"github.com/tidegate/tidegate/shared/tenant"
@@ -78,7 +79,7 @@ func newBench(tb testing.TB, mode string) *bench {
 	return b
 }
 
-func (b *bench) Get(id string) (*tenant.Tenant, bool) { return b.tenant, id == pc }
+func (b *bench) Expect(id string) (*tenant.Tenant, error) { return functiontest.Expect(b.tenant, id) }
 
 func (b *bench) All() []*tenant.Tenant { return []*tenant.Tenant{b.tenant} }
 

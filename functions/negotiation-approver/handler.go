@@ -19,7 +19,7 @@ import (
 
 // tenants finds the tenants in force; *tenant.Registry does.
 type tenants interface {
-	Get(participantContextID string) (*tenant.Tenant, bool)
+	Expect(participantContextID string) (*tenant.Tenant, error)
 	All() []*tenant.Tenant
 }
 
@@ -76,9 +76,9 @@ func (h *handler) handle(ctx context.Context, e *event.Event) (*event.Event, err
 	if err != nil {
 		return nil, err
 	}
-	t, ok := h.tenants.Get(pc)
-	if !ok {
-		return nil, problem.New(problem.NotFound, "no such participant context")
+	t, err := h.tenants.Expect(pc)
+	if err != nil {
+		return nil, err
 	}
 	switch e.Type() {
 	case catalogue.NegotiationRequested, catalogue.NegotiationFinalized:

@@ -123,9 +123,9 @@ func (h *handler) asked(ctx context.Context, t *tenant.Tenant, cp controlPlane, 
 }
 
 func (h *handler) tenant(pc string) (*tenant.Tenant, controlPlane, error) {
-	t, ok := h.tenants.Get(pc)
-	if !ok {
-		return nil, nil, problem.New(problem.NotFound, "no such participant context")
+	t, err := h.tenants.Expect(pc)
+	if err != nil {
+		return nil, nil, err
 	}
 	cp, err := h.controlPlane(t)
 	return t, cp, err

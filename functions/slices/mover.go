@@ -16,7 +16,7 @@ import (
 
 // Tenants finds a tenant in force; *tenant.Registry does.
 type Tenants interface {
-	Get(participantContextID string) (*tenant.Tenant, bool)
+	Expect(participantContextID string) (*tenant.Tenant, error)
 }
 
 // Mover is a function that moves the data of the flows of one role and direction, by HTTP.
@@ -39,9 +39,9 @@ func (m *Mover) Wake(ctx context.Context, e *event.Event) (*tenant.Tenant, *gate
 	if err != nil || !ours {
 		return nil, nil, err
 	}
-	t, ok := m.Tenants.Get(pc)
-	if !ok {
-		return nil, nil, problem.New(problem.NotFound, "no such participant context")
+	t, err := m.Tenants.Expect(pc)
+	if err != nil {
+		return nil, nil, err
 	}
 	flow, err := m.Gateway.Flow(ctx, pc, id)
 	if problem.Is(err, problem.NotFound) {

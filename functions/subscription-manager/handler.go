@@ -20,7 +20,7 @@ import (
 
 // tenants finds the tenants in force; *tenant.Registry does.
 type tenants interface {
-	Get(participantContextID string) (*tenant.Tenant, bool)
+	Expect(participantContextID string) (*tenant.Tenant, error)
 	All() []*tenant.Tenant
 }
 
@@ -74,9 +74,9 @@ func (h *handler) handle(ctx context.Context, e *event.Event) error {
 	if err != nil {
 		return err
 	}
-	t, ok := h.tenants.Get(pc)
-	if !ok {
-		return problem.New(problem.NotFound, "no such participant context")
+	t, err := h.tenants.Expect(pc)
+	if err != nil {
+		return err
 	}
 	if len(t.Subscribe) == 0 {
 		return nil

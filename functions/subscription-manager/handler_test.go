@@ -509,7 +509,7 @@ func TestFaultsOfAnEventAreOfTheRightKind(t *testing.T) {
 		t.Errorf("an event without a tenant: %v", err)
 	}
 	e.SetExtension(catalogue.ExtParticipantContextID, "nobody")
-	if err := b.handle(e); !problem.Is(err, problem.NotFound) {
+	if err := b.handle(e); !problem.Is(err, problem.Unavailable) {
 		t.Errorf("an event of an unknown tenant: %v", err)
 	}
 }
@@ -614,6 +614,6 @@ func TestATenantWhoseControlPlaneHangsLeavesTheOthersTheirTurn(t *testing.T) {
 
 type both []*tenant.Tenant
 
-func (b both) Get(string) (*tenant.Tenant, bool) { return b[0], true }
+func (b both) Expect(string) (*tenant.Tenant, error) { return b[0], nil }
 
 func (b both) All() []*tenant.Tenant { return b }

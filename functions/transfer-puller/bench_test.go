@@ -22,6 +22,7 @@ import (
 	"github.com/tidegate/tidegate/functions/slices"
 	"github.com/tidegate/tidegate/functions/stores"
 	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/function/functiontest"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/objectstore"
 	"github.com/tidegate/tidegate/shared/problem"
@@ -200,7 +201,7 @@ func (b *bench) newHandler() *handler {
 	}
 }
 
-func (b *bench) Get(id string) (*tenant.Tenant, bool) { return b.tenant, id == pc }
+func (b *bench) Expect(id string) (*tenant.Tenant, error) { return functiontest.Expect(b.tenant, id) }
 
 func (b *bench) plan(key string, size int64, sha256 string) {
 	b.t.Helper()

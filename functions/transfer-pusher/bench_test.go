@@ -25,6 +25,7 @@ import (
 	"github.com/tidegate/tidegate/functions/slices"
 	"github.com/tidegate/tidegate/functions/stores"
 	"github.com/tidegate/tidegate/shared/dps"
+	"github.com/tidegate/tidegate/shared/function/functiontest"
 	"github.com/tidegate/tidegate/shared/gatewayapi"
 	"github.com/tidegate/tidegate/shared/objectstore"
 	"github.com/tidegate/tidegate/shared/problem"
@@ -188,7 +189,7 @@ func newBench(t *testing.T, size int) *bench {
 	return b
 }
 
-func (b *bench) Get(id string) (*tenant.Tenant, bool) { return b.tenant, id == pc }
+func (b *bench) Expect(id string) (*tenant.Tenant, error) { return functiontest.Expect(b.tenant, id) }
 
 // publish writes the object and registers it as the dataset.
 func (b *bench) publish(content []byte) {

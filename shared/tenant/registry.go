@@ -24,6 +24,9 @@ type Registry struct {
 	reloading sync.Mutex // guards files and folderErr
 	files     map[string]*document
 	folderErr error
+
+	looking sync.Mutex // guards looked
+	looked  time.Time  // when the folder was read for a tenant that was not there
 }
 
 // snapshot is what readers see; it is never changed.
