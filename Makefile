@@ -118,7 +118,7 @@ images-dev: bin/images-tool test-tools ## Pack what only the overlay dev needs: 
 # The cluster of this machine lives in CLUSTER_DIR: programs/ is built once and kept, run/ and log/ are those of the cluster that is up.
 CLUSTER_DIR ?= $(CURDIR)/.cluster
 CLUSTER     := bin/cluster -dir '$(CLUSTER_DIR)'
-CLUSTER_TEST_TIME := 35m
+CLUSTER_TEST_TIME := 45m
 
 .PHONY: cluster-up
 cluster-up: bin/cluster cluster-tools ## Start a real Kubernetes with Knative on this machine; as root, minutes the first time

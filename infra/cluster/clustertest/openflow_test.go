@@ -27,7 +27,8 @@ type openFlow struct {
 func (w *world) opened(t *testing.T) *openFlow {
 	t.Helper()
 	if w.open == nil {
-		w.open = w.openFlow(t, "open/big.bin", 64<<20)
+		w.flowsOpened++ // each flow is for a file of its own: one that was delivered is not asked for again
+		w.open = w.openFlow(t, fmt.Sprintf("open/%d.bin", w.flowsOpened), 64<<20)
 	}
 	return w.open
 }

@@ -38,6 +38,8 @@ type world struct {
 	outbox   objectstore.Store // the provider's bucket
 	inbox    objectstore.Store // the consumer's
 	open     *openFlow         // see opened
+
+	flowsOpened int // by opened
 }
 
 // install installs the overlay dev and waits until all of it is ready.
