@@ -353,7 +353,7 @@ func TestPromisesToAControlPlaneThatCanTakeThem(t *testing.T) {
 	var cb string
 	select {
 	case cb = <-callbacks:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no callback")
 	}
 	path, body, _ := strings.Cut(cb, " ")
@@ -379,6 +379,24 @@ func TestPromisesToAControlPlaneThatCanTakeThem(t *testing.T) {
 	case cb := <-callbacks:
 		t.Errorf("callback %s", cb)
 	case <-time.After(300 * time.Millisecond):
+	}
+
+	if a := r.post("other", "prepare", flowMessage("m3", "c2", streamPush)); a.code != http.StatusAccepted {
+		t.Errorf("prepare: %d %s", a.code, a.body)
+	}
+	for range 2 { // said twice is said once
+		if err := r.api.Prepared(t.Context(), "other", "c2", *opened(&ask)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case cb = <-callbacks:
+	case <-time.After(time.Minute):
+		t.Fatal("no callback")
+	}
+	path, body, _ = strings.Cut(cb, " ")
+	if got := (answer{body: []byte(body)}).status(t); path != "/signaling/transfers/c2/dataflow/prepared" || got.State != dps.Prepared || got.DataAddress == nil {
+		t.Errorf("callback %s", cb)
 	}
 }
 
