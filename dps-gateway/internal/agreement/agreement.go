@@ -92,7 +92,7 @@ func (f *Finder) ToldBy(ctx context.Context, pc, controlPlane, dataFlowID string
 	if !ok {
 		return nil, problem.New(problem.NotFound, "there is no such participant context")
 	}
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(max(f.Wait, 0), defaultWait))
+	ctx, cancel := f.limited(ctx)
 	defer cancel()
 	a, err := f.signaling(ctx, t, controlPlane, dataFlowID)
 	if a == nil && err == nil {
@@ -101,8 +101,13 @@ func (f *Finder) ToldBy(ctx context.Context, pc, controlPlane, dataFlowID string
 	return a, err
 }
 
+// limited bounds what a control plane is waited for.
+func (f *Finder) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, cmp.Or(max(f.Wait, 0), defaultWait))
+}
+
 func (f *Finder) ask(ctx context.Context, t *tenant.Tenant, flow *flowstore.Flow) (*gatewayapi.Agreement, error) {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(max(f.Wait, 0), defaultWait))
+	ctx, cancel := f.limited(ctx)
 	defer cancel()
 	if t.ControlPlane.Dialect == tenant.DPS10 || flow.ControlPlane != "" {
 		a, err := f.signaling(ctx, t, flow.ControlPlane, flow.DataFlowID)

@@ -316,12 +316,18 @@ func TestWhatAFunctionRefusesDoesNotHappen(t *testing.T) {
 	})
 }
 
-// TestPromisesToAControlPlaneThatCanTakeThem: 202, and the callback when the function has done what it promised.
-func TestPromisesToAControlPlaneThatCanTakeThem(t *testing.T) {
-	w, r, s := newStreams(t, "asynchronous")
+// callbacks are those of the gateway from now on, each as its path, a space and its body.
+func (w *world) callbacks() <-chan string {
 	callbacks := make(chan string, 10)
 	told := func(path string, body []byte) { callbacks <- path + " " + string(body) }
 	w.callback.Store(&told)
+	return callbacks
+}
+
+// TestPromisesToAControlPlaneThatCanTakeThem: 202, and the callback when the function has done what it promised.
+func TestPromisesToAControlPlaneThatCanTakeThem(t *testing.T) {
+	w, r, s := newStreams(t, "asynchronous")
+	callbacks := w.callbacks()
 	s.answers(func(context.Context, *gatewayapi.HookRequest) (*gatewayapi.HookAnswer, error) {
 		return nil, function.ErrLater
 	})
@@ -404,9 +410,7 @@ func TestPromisesToAControlPlaneThatCanTakeThem(t *testing.T) {
 // ends, whichever gateway made it, and everybody hears of it.
 func TestAPromiseThatIsNotKeptEnds(t *testing.T) {
 	w, r, s := newStreams(t, "asynchronous")
-	callbacks := make(chan string, 10)
-	told := func(path string, body []byte) { callbacks <- path + " " + string(body) }
-	w.callback.Store(&told)
+	callbacks := w.callbacks()
 	for _, pc := range []string{"provider", "other"} { // the second profile has the time of the gateway's settings
 		file := "tenants/" + pc + ".yaml"
 		w.write(file, strings.Replace(w.read(file), fmt.Sprintf("{profile: %q, hook: streams}", streamPull), fmt.Sprintf("{profile: %q, hook: streams, reportWithin: 2s}", streamPull), 1))
@@ -530,9 +534,7 @@ func TestPromisesToAControlPlaneThatWaits(t *testing.T) {
 // control plane and function hear of it.
 func TestAnAnswerThatADeadGatewayHeldComesToAnEnd(t *testing.T) {
 	w, r, s := newStreams(t, "synchronous")
-	callbacks := make(chan string, 10)
-	told := func(path string, body []byte) { callbacks <- path + " " + string(body) }
-	w.callback.Store(&told)
+	callbacks := w.callbacks()
 	store := flowstore.New(w.rdb, outbox.NewBell(), time.Hour)
 	dead := dataflow.New(diesWhileItHolds{store}, nil, nil, dataflow.Options{HookWait: time.Second, Hooks: promised{}})
 	m := &dps.FlowMessage{
